@@ -1,0 +1,6 @@
+//! Islet: the edge node of a diabetes clinic. This file is a map of the modules and nothing else.
+//!
+//! Dependencies point one way: `cli -> {http, live, peer} -> service -> store -> domain`.
+//! `tests/tidy.rs` holds the rules.
+
+pub mod limits;

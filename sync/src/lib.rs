@@ -1,0 +1,1 @@
+//! The replication engine. Pure: no I/O, no clock, no randomness.
