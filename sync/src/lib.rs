@@ -1,1 +1,19 @@
-//! The replication engine. Pure: no I/O, no clock, no randomness.
+//! The replication engine of Islet: ids, the hybrid logical clock, and the operations that make
+//! up a change, with their encoding.
+//!
+//! Pure by rule: bytes and states in, bytes and states out. It must never touch a file, a socket,
+//! a clock, a thread or a source of randomness; whoever calls it passes those results in.
+//!
+//! * [`id`]: replica numbers and the row ids built from them
+//! * [`dot`]: the name of a change, and version vectors
+//! * [`hlc`]: the hybrid logical clock
+//! * [`op`]: one operation on one row
+//! * [`change`]: the operations of one committed transaction, and their bytes
+//! * [`varint`]: the integers that the bytes are made of
+
+pub mod change;
+pub mod dot;
+pub mod hlc;
+pub mod id;
+pub mod op;
+pub mod varint;

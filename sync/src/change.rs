@@ -1,0 +1,138 @@
+//! A change: the operations of one committed transaction, as bytes.
+//!
+//! ```text
+//! change := version(1 byte, = 1) op*
+//! op     := entity(1) action(1) length(varint) row(varint) field*
+//! field  := number(1) value
+//! value  := 00 | 01 int(zigzag) | 02 tenths(zigzag) | 03 ieee754(8, big endian)
+//!         | 04 length(varint) utf8
+//! ```
+//!
+//! One change has one encoding. A decoder never allocates more than the input is long, times a
+//! constant.
+
+use thiserror::Error;
+
+use crate::op::Op;
+
+/// The first byte of every change.
+const VERSION: u8 = 1;
+/// Largest encoded change, bytes. A batch upload of 1,000 readings with long notes stays below.
+pub const CHANGE_BYTES_MAX: usize = 4 << 20;
+
+/// Why bytes are not a change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum DecodeError {
+    /// Over [`CHANGE_BYTES_MAX`].
+    #[error("the change is longer than {CHANGE_BYTES_MAX} bytes")]
+    TooLong,
+    /// Written by a version that this one does not know.
+    #[error("the change has an unknown version")]
+    Version,
+    /// Cut, not canonical, or not a change at all.
+    #[error("the change is damaged at byte {0}")]
+    Damaged(usize),
+}
+
+/// The bytes of a change.
+#[must_use]
+pub fn encode(ops: &[Op]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(1 + 48 * ops.len());
+    out.push(VERSION);
+    for op in ops {
+        op.put(&mut out);
+    }
+    out
+}
+
+/// # Errors
+/// See [`DecodeError`]; never panics, whatever the bytes are.
+pub fn decode(bytes: &[u8]) -> Result<Vec<Op>, DecodeError> {
+    if bytes.len() > CHANGE_BYTES_MAX {
+        return Err(DecodeError::TooLong);
+    }
+    let Some((&VERSION, mut input)) = bytes.split_first() else {
+        return Err(DecodeError::Version);
+    };
+    let mut ops = Vec::new();
+    while !input.is_empty() {
+        let at = bytes.len() - input.len();
+        ops.push(Op::take(&mut input).ok_or(DecodeError::Damaged(at))?);
+    }
+    Ok(ops)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::RowId;
+    use crate::op::{Action, Value};
+    use proptest::prelude::*;
+
+    fn value() -> impl Strategy<Value = Value> {
+        prop_oneof![
+            Just(Value::Null),
+            any::<i64>().prop_map(Value::Int),
+            (-100_000i64..100_000).prop_map(|tenths| Value::Real(tenths as f64 / 10.0)),
+            any::<f64>().prop_filter("finite", |v| v.is_finite()).prop_map(Value::Real),
+            ".{0,20}".prop_map(Value::Text),
+        ]
+    }
+
+    fn op() -> impl Strategy<Value = Op> {
+        let action = prop_oneof![
+            Just(Action::Create),
+            Just(Action::Set),
+            Just(Action::Add),
+            Just(Action::Remove)
+        ];
+        let fields = prop::collection::btree_map(any::<u8>(), value(), 0..8);
+        (any::<u8>(), action, 1..u32::MAX, fields).prop_map(|(entity, action, row, fields)| Op {
+            entity,
+            action,
+            row: RowId::from_i64(row.into()).unwrap(),
+            fields: fields.into_iter().collect(),
+        })
+    }
+
+    #[test]
+    fn a_reading_is_small_and_its_bytes_are_fixed() {
+        let reading = Op {
+            entity: 4,
+            action: Action::Create,
+            row: RowId::from_i64(41).unwrap(),
+            fields: vec![
+                (1, Value::Int(7)),
+                (2, Value::Real(132.0)),
+                (5, Value::Int(1_772_755_449_000)),
+                (8, Value::Null),
+            ],
+        };
+        let golden = "010401122901010e0202d0140501d0d2ab8798670800";
+        let hex: String = encode(&[reading]).iter().map(|b| format!("{b:02x}")).collect();
+        assert_eq!(hex, golden);
+    }
+
+    proptest! {
+        #[test]
+        fn changes_round_trip(ops in prop::collection::vec(op(), 0..6)) {
+            prop_assert_eq!(decode(&encode(&ops)), Ok(ops));
+        }
+
+        #[test]
+        fn any_bytes_decode_or_fail_and_have_one_encoding(bytes: Vec<u8>) {
+            if let Ok(ops) = decode(&bytes) {
+                prop_assert_eq!(encode(&ops), bytes);
+            }
+        }
+
+        #[test]
+        fn a_cut_change_is_never_taken_for_a_whole_op(ops in prop::collection::vec(op(), 1..4), cut in 1usize..200) {
+            let bytes = encode(&ops);
+            if cut < bytes.len() && let Ok(read) = decode(&bytes[..cut]) {
+                prop_assert!(read.len() < ops.len());
+                prop_assert_eq!(&ops[..read.len()], read.as_slice());
+            }
+        }
+    }
+}
