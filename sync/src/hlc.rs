@@ -20,7 +20,11 @@ impl Hlc {
     pub const fn tick(self, wall_ms: i64) -> Self {
         let wall_ms = if wall_ms < 0 { 0 } else { wall_ms as u64 };
         let wall = (wall_ms & ((1 << 48) - 1)) << COUNTER_BITS;
-        if wall > self.0 { Self(wall) } else { Self(self.0.saturating_add(1)) }
+        if wall > self.0 {
+            Self(wall)
+        } else {
+            Self(self.0.saturating_add(1))
+        }
     }
 
     /// Milliseconds since 1970.

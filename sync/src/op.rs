@@ -5,6 +5,8 @@
 //! Operations carry an explicit length, so that a reader that does not know an entity can keep
 //! and forward the bytes.
 
+use std::borrow::Cow;
+
 use crate::id::RowId;
 use crate::varint::{put_i64, put_u64, take_i64, take_u64};
 
@@ -21,9 +23,9 @@ pub enum Action {
     Remove,
 }
 
-/// The value of a field.
+/// The value of a field; text is borrowed from the bytes that it was read from.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Value {
+pub enum Value<'a> {
     /// No value.
     Null,
     /// An integer, boolean (0, 1), enum code, row id, or time in milliseconds.
@@ -31,12 +33,12 @@ pub enum Value {
     /// A finite number.
     Real(f64),
     /// Text in UTF-8.
-    Text(String),
+    Text(Cow<'a, str>),
 }
 
 /// One operation.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Op {
+pub struct Op<'a> {
     /// Which table.
     pub entity: u8,
     /// What is done.
@@ -44,7 +46,7 @@ pub struct Op {
     /// Which row.
     pub row: RowId,
     /// Field numbers and values, in ascending order of number.
-    pub fields: Vec<(u8, Value)>,
+    pub fields: Vec<(u8, Value<'a>)>,
 }
 
 impl Action {
@@ -76,7 +78,7 @@ const TENTHS: u8 = 2;
 const REAL: u8 = 3;
 const TEXT: u8 = 4;
 
-impl Value {
+impl<'a> Value<'a> {
     fn put(&self, out: &mut Vec<u8>) {
         match self {
             Self::Null => out.push(NULL),
@@ -102,7 +104,7 @@ impl Value {
         }
     }
 
-    fn take(input: &mut &[u8]) -> Option<Self> {
+    fn take(input: &mut &'a [u8]) -> Option<Self> {
         Some(match take_u8(input)? {
             NULL => Self::Null,
             INT => Self::Int(take_i64(input)?),
@@ -124,7 +126,7 @@ impl Value {
             }
             TEXT => {
                 let len = usize::try_from(take_u64(input)?).ok()?;
-                Self::Text(str::from_utf8(take_bytes(input, len)?).ok()?.to_owned())
+                Self::Text(Cow::Borrowed(str::from_utf8(take_bytes(input, len)?).ok()?))
             }
             _ => return None,
         })
@@ -138,28 +140,34 @@ fn tenths(value: f64) -> Option<i64> {
     exact.then_some(tenths as i64)
 }
 
-impl Op {
-    /// Appends the bytes: entity, action, length of the rest, row, fields.
-    pub(crate) fn put(&self, out: &mut Vec<u8>) {
-        out.push(self.entity);
-        out.push(self.action.code());
-        let mut body = Vec::with_capacity(8 + 8 * self.fields.len());
-        put_u64(&mut body, self.row.get().cast_unsigned());
-        for (number, value) in &self.fields {
-            body.push(*number);
-            value.put(&mut body);
-        }
-        put_u64(out, body.len() as u64);
-        out.extend(body);
+/// Appends the bytes of one operation: entity, action, length of the rest, row, fields.
+pub(crate) fn put_op(
+    out: &mut Vec<u8>,
+    entity: u8,
+    action: Action,
+    row: RowId,
+    fields: &[(u8, Value<'_>)],
+) {
+    out.push(entity);
+    out.push(action.code());
+    let mut body = Vec::with_capacity(8 + 8 * fields.len());
+    put_u64(&mut body, row.get().cast_unsigned());
+    for (number, value) in fields {
+        body.push(*number);
+        value.put(&mut body);
     }
+    put_u64(out, body.len() as u64);
+    out.extend(body);
+}
 
-    pub(crate) fn take(input: &mut &[u8]) -> Option<Self> {
+impl<'a> Op<'a> {
+    pub(crate) fn take(input: &mut &'a [u8]) -> Option<Self> {
         let entity = take_u8(input)?;
         let action = Action::from_code(take_u8(input)?)?;
         let len = usize::try_from(take_u64(input)?).ok()?;
         let mut body = take_bytes(input, len)?;
         let row = RowId::from_i64(take_u64(&mut body)?.cast_signed()).ok()?;
-        let mut fields: Vec<(u8, Value)> = Vec::new();
+        let mut fields: Vec<(u8, Value<'a>)> = Vec::new();
         while !body.is_empty() {
             let number = take_u8(&mut body)?;
             if fields.last().is_some_and(|(last, _)| *last >= number) {
@@ -167,7 +175,12 @@ impl Op {
             }
             fields.push((number, Value::take(&mut body)?));
         }
-        Some(Self { entity, action, row, fields })
+        Some(Self {
+            entity,
+            action,
+            row,
+            fields,
+        })
     }
 }
 
@@ -180,4 +193,40 @@ fn take_bytes<'a>(input: &mut &'a [u8], len: usize) -> Option<&'a [u8]> {
     let (head, tail) = input.split_at_checked(len)?;
     *input = tail;
     Some(head)
+}
+
+impl From<i64> for Value<'_> {
+    fn from(value: i64) -> Self {
+        Self::Int(value)
+    }
+}
+
+impl From<bool> for Value<'_> {
+    fn from(value: bool) -> Self {
+        Self::Int(value.into())
+    }
+}
+
+impl From<f64> for Value<'_> {
+    fn from(value: f64) -> Self {
+        Self::Real(value)
+    }
+}
+
+impl<'a> From<&'a str> for Value<'a> {
+    fn from(value: &'a str) -> Self {
+        Self::Text(Cow::Borrowed(value))
+    }
+}
+
+impl<'a> From<&'a String> for Value<'a> {
+    fn from(value: &'a String) -> Self {
+        Self::Text(Cow::Borrowed(value))
+    }
+}
+
+impl<'a, T: Into<Value<'a>>> From<Option<T>> for Value<'a> {
+    fn from(value: Option<T>) -> Self {
+        value.map_or(Self::Null, Into::into)
+    }
 }

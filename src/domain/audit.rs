@@ -1,0 +1,128 @@
+//! What an audit entry says: who did or saw what of whom, with which outcome.
+//!
+//! Entries hold ids, never names, values, passwords or tokens: the log outlives the data it
+//! speaks of. The list of actions follows IHE BALP's create, read, update, delete and query, with
+//! the events of 45 CFR 164.312(b).
+
+use super::actor::Actor;
+
+/// How it ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Done.
+    Ok,
+    /// Not allowed.
+    Denied,
+    /// Allowed, but could not be done.
+    Failed,
+}
+
+impl Outcome {
+    /// The name in the log.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Denied => "denied",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// The kind of thing that was acted on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Object {
+    /// A patient account.
+    Patient,
+    /// A staff account.
+    Staff,
+    /// A reading.
+    Reading,
+    /// The queue as a whole.
+    QueueDay,
+    /// A place in the queue.
+    QueueEntry,
+    /// An appointment.
+    Appointment,
+    /// A resolution.
+    Resolution,
+    /// The node itself.
+    Node,
+}
+
+impl Object {
+    /// The name in the log.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Patient => "patient",
+            Self::Staff => "staff",
+            Self::Reading => "reading",
+            Self::QueueDay => "queue_day",
+            Self::QueueEntry => "queue_entry",
+            Self::Appointment => "appointment",
+            Self::Resolution => "resolution",
+            Self::Node => "node",
+        }
+    }
+}
+
+/// One thing that happened. Built with [`Entry::new`] and the methods that add to it.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// Who, from where.
+    pub actor: Actor,
+    /// What, as `object.verb`, such as `reading.create` or `session.login`.
+    pub action: &'static str,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// Whose data it was.
+    pub patient_id: Option<i64>,
+    /// What it was done to.
+    pub object: Option<(Object, i64)>,
+    /// Facts without names or values: counts, states, reasons.
+    pub detail: Option<String>,
+}
+
+impl Entry {
+    /// An action that succeeded.
+    #[must_use]
+    pub fn new(actor: &Actor, action: &'static str) -> Self {
+        Self {
+            actor: actor.clone(),
+            action,
+            outcome: Outcome::Ok,
+            patient_id: actor.patient_id(),
+            object: None,
+            detail: None,
+        }
+    }
+
+    /// Whose data it was.
+    #[must_use]
+    pub const fn of_patient(mut self, id: i64) -> Self {
+        self.patient_id = Some(id);
+        self
+    }
+
+    /// What it was done to.
+    #[must_use]
+    pub const fn on(mut self, object: Object, id: i64) -> Self {
+        self.object = Some((object, id));
+        self
+    }
+
+    /// How it ended, when not well.
+    #[must_use]
+    pub const fn outcome(mut self, outcome: Outcome) -> Self {
+        self.outcome = outcome;
+        self
+    }
+
+    /// Facts without names or values.
+    #[must_use]
+    pub fn detail(mut self, detail: impl Into<String>) -> Self {
+        self.detail = Some(detail.into());
+        self
+    }
+}

@@ -1,0 +1,139 @@
+//! Instants and the clinic's calendar days.
+//!
+//! An instant is integer milliseconds in UTC. Local time exists only at the edges: the legacy API
+//! speaks Argentina wall time, and streaks count Argentina days. Argentina has been at UTC-03:00
+//! without daylight saving since 2009, so the offset is a constant and needs no time-zone data.
+
+use jiff::civil::{Date, DateTime};
+use jiff::tz::{Offset, TimeZone};
+
+use super::text::Invalid;
+
+/// Argentina: UTC-03:00, all year.
+pub const ARGENTINA: Offset = Offset::constant(-3);
+
+/// Milliseconds since 1970 in UTC.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Timestamp(pub i64);
+
+/// 1900-01-01 and 2200-01-01: outside of these a year is a typing error.
+const RANGE_MS: std::ops::Range<i64> = -2_208_988_800_000..7_258_118_400_000;
+
+impl Timestamp {
+    /// Parses ISO 8601 with an offset or `Z`; without one, the clinic's wall time is meant.
+    ///
+    /// # Errors
+    /// When the text is no date and time, or the year is outside 1900 to 2199.
+    pub fn parse(text: &str) -> Result<Self, Invalid> {
+        let zoned = text.parse::<jiff::Timestamp>();
+        let instant = zoned.or_else(|_| {
+            text.parse::<DateTime>()
+                .and_then(|wall| ARGENTINA.to_timestamp(wall))
+        });
+        let ms = instant
+            .map(jiff::Timestamp::as_millisecond)
+            .map_err(|_| Invalid::new("must be a date and time such as 2026-03-06T00:04:09Z"))?;
+        if !RANGE_MS.contains(&ms) {
+            return Err(Invalid::new("must be a year from 1900 to 2199"));
+        }
+        Ok(Self(ms))
+    }
+
+    /// `DD/MM/YYYY HH:mm:ss` in Argentina, the only form that the phone app reads.
+    #[must_use]
+    pub fn to_argentina(self) -> String {
+        let wall = self.wall();
+        let (date, time) = (wall.date(), wall.time());
+        format!(
+            "{:02}/{:02}/{:04} {:02}:{:02}:{:02}",
+            date.day(),
+            date.month(),
+            date.year(),
+            time.hour(),
+            time.minute(),
+            time.second()
+        )
+    }
+
+    /// RFC 3339 in UTC with milliseconds.
+    #[must_use]
+    pub fn to_rfc3339(self) -> String {
+        format!("{:.3}", self.instant())
+    }
+
+    /// The day in Argentina.
+    #[must_use]
+    pub fn day(self) -> Date {
+        self.wall().date()
+    }
+
+    fn wall(self) -> DateTime {
+        ARGENTINA.to_datetime(self.instant())
+    }
+
+    fn instant(self) -> jiff::Timestamp {
+        // Clamped to the range of years that `parse` takes, so it cannot fail.
+        let ms = self.0.clamp(RANGE_MS.start, RANGE_MS.end - 1);
+        jiff::Timestamp::from_millisecond(ms).unwrap_or(jiff::Timestamp::UNIX_EPOCH)
+    }
+}
+
+/// Midnight at the start of `day` in Argentina.
+#[must_use]
+pub fn start_of_day(day: Date) -> Timestamp {
+    let midnight = day.at(0, 0, 0, 0);
+    let zone = TimeZone::fixed(ARGENTINA);
+    Timestamp(
+        zone.to_timestamp(midnight)
+            .map_or(0, jiff::Timestamp::as_millisecond),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_app_form_is_argentina_wall_time() {
+        let at = Timestamp::parse("2026-03-06T00:04:09Z").unwrap();
+        assert_eq!(at.to_argentina(), "05/03/2026 21:04:09");
+        assert_eq!(at.to_rfc3339(), "2026-03-06T00:04:09.000Z");
+        assert_eq!(at.day(), jiff::civil::date(2026, 3, 5));
+    }
+
+    #[test]
+    fn offsets_naive_times_and_fractions() {
+        let instant = Timestamp::parse("2026-03-06T00:04:09.123Z").unwrap();
+        assert_eq!(instant.0 % 1000, 123);
+        for same in [
+            "2026-03-05T21:04:09.123",
+            "2026-03-05 21:04:09.123",
+            "2026-03-06T02:04:09.123+02:00",
+        ] {
+            assert_eq!(Timestamp::parse(same), Ok(instant), "{same}");
+        }
+    }
+
+    #[test]
+    fn nonsense_is_refused() {
+        for text in [
+            "",
+            "now",
+            "05/03/2026 21:04:09",
+            "2026-13-01T00:00:00Z",
+            "2026-02-30T00:00:00Z",
+            "1772755449",
+            "1899-12-31T00:00:00Z",
+            "9999-12-31T23:59:59Z",
+            "2026-03-06T25:00:00Z",
+        ] {
+            assert!(Timestamp::parse(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_day_starts_at_three_in_utc() {
+        let start = start_of_day(jiff::civil::date(2026, 3, 5));
+        assert_eq!(start.to_rfc3339(), "2026-03-05T03:00:00.000Z");
+    }
+}

@@ -1,0 +1,328 @@
+//! The audit log: append-only, each entry chained to the one before.
+//!
+//! `hash = BLAKE3-keyed(key, previous hash ‖ entry)`, with the entry as the bytes of [`encode`].
+//! The key lies outside the database, so whoever can only alter the database cannot make a chain
+//! that verifies. An altered, missing, reordered or invented entry breaks the chain at its place;
+//! an end that was cut off no longer matches the head in `replica`, nor the changes in `change`.
+//!
+//! Must never hold names, values, passwords or tokens: ids and facts only.
+
+use rusqlite::{Connection, Row, params};
+
+use super::StoreError;
+use super::tx::{Read, all};
+use crate::domain::actor::Who;
+use crate::domain::audit::Entry;
+use crate::domain::time::Timestamp;
+
+/// What the first entry is chained to.
+pub(super) const GENESIS: [u8; 32] = [0; 32];
+
+const COLUMNS: &str = "seq, at, actor_kind, actor_id, action, outcome, patient_id, object_kind, \
+                       object_id, address, session, request_id, change_seq, detail, hash";
+
+/// One entry as it is stored.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct AuditRow {
+    /// Position in the log, dense from 1.
+    pub seq: i64,
+    /// When, in milliseconds.
+    pub at: i64,
+    /// `anonymous`, `patient`, `staff`, `operator` or `system`.
+    pub actor_kind: String,
+    /// Row id of the patient or member of staff.
+    pub actor_id: Option<i64>,
+    /// What, as `object.verb`.
+    pub action: String,
+    /// `ok`, `denied` or `failed`.
+    pub outcome: String,
+    /// Whose data it was.
+    pub patient_id: Option<i64>,
+    /// Kind of the thing acted on.
+    pub object_kind: Option<String>,
+    /// Its row id.
+    pub object_id: Option<i64>,
+    /// Address of the device.
+    pub address: Option<String>,
+    /// Session of the log-in.
+    pub session: Option<String>,
+    /// Id of the request.
+    pub request_id: Option<String>,
+    /// The change committed together with this entry.
+    pub change_seq: Option<i64>,
+    /// Facts.
+    pub detail: Option<String>,
+    /// The chain.
+    #[serde(skip)]
+    pub hash: [u8; 32],
+}
+
+impl AuditRow {
+    fn new(seq: i64, at: Timestamp, entry: &Entry, change_seq: Option<i64>) -> Self {
+        let (actor_kind, actor_id) = match entry.actor.who {
+            Who::Anonymous => ("anonymous", None),
+            Who::Patient(id) => ("patient", Some(id)),
+            Who::Staff(id, _) => ("staff", Some(id)),
+            Who::Operator => ("operator", None),
+            Who::System => ("system", None),
+        };
+        Self {
+            seq,
+            at: at.0,
+            actor_kind: actor_kind.into(),
+            actor_id,
+            action: entry.action.into(),
+            outcome: entry.outcome.as_str().into(),
+            patient_id: entry.patient_id,
+            object_kind: entry.object.map(|(kind, _)| kind.as_str().into()),
+            object_id: entry.object.map(|(_, id)| id),
+            address: entry.actor.address.map(|address| address.to_string()),
+            session: entry.actor.session.clone(),
+            request_id: entry.actor.request_id.clone(),
+            change_seq,
+            detail: entry.detail.clone(),
+            hash: GENESIS,
+        }
+    }
+
+    fn from_row(row: &Row<'_>) -> rusqlite::Result<Self> {
+        Ok(Self {
+            seq: row.get(0)?,
+            at: row.get(1)?,
+            actor_kind: row.get(2)?,
+            actor_id: row.get(3)?,
+            action: row.get(4)?,
+            outcome: row.get(5)?,
+            patient_id: row.get(6)?,
+            object_kind: row.get(7)?,
+            object_id: row.get(8)?,
+            address: row.get(9)?,
+            session: row.get(10)?,
+            request_id: row.get(11)?,
+            change_seq: row.get(12)?,
+            detail: row.get(13)?,
+            hash: row.get(14)?,
+        })
+    }
+
+    /// Appends the bytes that the hash covers: each field after its length, none as the length
+    /// 2^32 - 1, numbers in decimal. Unambiguous: no two entries have the same bytes.
+    fn encode(&self, out: &mut blake3::Hasher) {
+        let mut field = |value: Option<&str>| match value {
+            Some(text) => {
+                let len = u32::try_from(text.len()).unwrap_or(u32::MAX - 1);
+                out.update(&len.to_be_bytes());
+                out.update(text.as_bytes());
+            }
+            None => {
+                out.update(&u32::MAX.to_be_bytes());
+            }
+        };
+        let number = |value: Option<i64>| value.map(|value| value.to_string());
+        field(Some(&self.seq.to_string()));
+        field(Some(&self.at.to_string()));
+        field(Some(&self.actor_kind));
+        field(number(self.actor_id).as_deref());
+        field(Some(&self.action));
+        field(Some(&self.outcome));
+        field(number(self.patient_id).as_deref());
+        field(self.object_kind.as_deref());
+        field(number(self.object_id).as_deref());
+        field(self.address.as_deref());
+        field(self.session.as_deref());
+        field(self.request_id.as_deref());
+        field(number(self.change_seq).as_deref());
+        field(self.detail.as_deref());
+    }
+
+    fn chain(&self, key: &[u8; 32], previous: &[u8; 32]) -> [u8; 32] {
+        let mut hasher = blake3::Hasher::new_keyed(key);
+        hasher.update(previous);
+        self.encode(&mut hasher);
+        hasher.finalize().into()
+    }
+}
+
+/// Appends an entry and returns its hash.
+pub(super) fn append(
+    connection: &Connection,
+    key: &[u8; 32],
+    previous: &[u8; 32],
+    seq: i64,
+    at: Timestamp,
+    entry: &Entry,
+    change_seq: Option<i64>,
+) -> Result<[u8; 32], StoreError> {
+    let row = AuditRow::new(seq, at, entry, change_seq);
+    let hash = row.chain(key, previous);
+    let sql = "INSERT INTO audit_entry (seq, at, actor_kind, actor_id, action, outcome, patient_id, \
+               object_kind, object_id, address, session, request_id, change_seq, detail, hash) \
+               VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+    connection.prepare_cached(sql)?.execute(params![
+        row.seq,
+        row.at,
+        row.actor_kind,
+        row.actor_id,
+        row.action,
+        row.outcome,
+        row.patient_id,
+        row.object_kind,
+        row.object_id,
+        row.address,
+        row.session,
+        row.request_id,
+        row.change_seq,
+        row.detail,
+        hash
+    ])?;
+    Ok(hash)
+}
+
+/// What `islet audit log` asks for; `None` does not filter. Newest first.
+#[derive(Clone, Debug, Default)]
+pub struct AuditFilter {
+    /// Whose data.
+    pub patient_id: Option<i64>,
+    /// Who: kind and id.
+    pub actor: Option<(String, i64)>,
+    /// What, exactly or as a prefix such as `reading.`.
+    pub action: Option<String>,
+    /// `ok`, `denied` or `failed`.
+    pub outcome: Option<String>,
+    /// From this time on.
+    pub since: Option<Timestamp>,
+    /// Before this time.
+    pub until: Option<Timestamp>,
+    /// Only entries before this seq: the cursor of the next page.
+    pub before: Option<i64>,
+    /// Most entries.
+    pub limit: u32,
+}
+
+/// One page of the log, newest first.
+///
+/// # Errors
+/// When the disk fails.
+pub fn list(tx: &impl Read, filter: &AuditFilter) -> Result<Vec<AuditRow>, StoreError> {
+    let mut sql = format!("SELECT {COLUMNS} FROM audit_entry WHERE seq < ?1");
+    let mut conditions = |present: bool, text: &str| {
+        if present {
+            sql.push_str(" AND ");
+            sql.push_str(text);
+        }
+    };
+    conditions(filter.patient_id.is_some(), "patient_id = ?2");
+    conditions(filter.actor.is_some(), "actor_kind = ?3 AND actor_id = ?4");
+    conditions(
+        filter.action.is_some(),
+        "substr(action, 1, length(?5)) = ?5",
+    );
+    conditions(filter.outcome.is_some(), "outcome = ?6");
+    conditions(filter.since.is_some(), "at >= ?7");
+    conditions(filter.until.is_some(), "at < ?8");
+    sql.push_str(" ORDER BY seq DESC LIMIT ?9");
+    let parameters = params![
+        filter.before.unwrap_or(i64::MAX),
+        filter.patient_id,
+        filter.actor.as_ref().map(|(kind, _)| kind),
+        filter.actor.as_ref().map(|(_, id)| id),
+        filter.action,
+        filter.outcome,
+        filter.since.map(|at| at.0),
+        filter.until.map(|at| at.0),
+        filter.limit
+    ];
+    all(tx, &sql, parameters, AuditRow::from_row)
+}
+
+/// What [`verify`] found.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct AuditReport {
+    /// Entries looked at.
+    pub entries: i64,
+    /// The newest one.
+    pub head_seq: i64,
+    /// What is wrong, each with its place; empty when the log is whole.
+    pub problems: Vec<String>,
+}
+
+/// Most problems listed: a log altered at its start breaks in one place, not in a million.
+const PROBLEMS_MAX: usize = 100;
+
+/// Reads the whole log and checks the chain, the numbering, the head, and that each change has
+/// its entry.
+///
+/// # Errors
+/// When the disk fails.
+pub fn verify(tx: &impl Read, key: &[u8; 32]) -> Result<AuditReport, StoreError> {
+    let mut report = AuditReport::default();
+    let mut previous = GENESIS;
+    let mut statement = tx
+        .connection()
+        .prepare(&format!("SELECT {COLUMNS} FROM audit_entry ORDER BY seq"))?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        let entry = AuditRow::from_row(row)?;
+        if entry.seq != report.head_seq + 1 {
+            let (from, to) = (report.head_seq + 1, entry.seq - 1);
+            report.problem(format!("entries {from} to {to} are missing"));
+        } else if entry.chain(key, &previous) != entry.hash {
+            report.problem(format!(
+                "entry {} was altered, moved or invented",
+                entry.seq
+            ));
+        }
+        previous = entry.hash;
+        report.entries += 1;
+        report.head_seq = entry.seq;
+    }
+    verify_head(tx, &previous, &mut report)?;
+    verify_changes(tx, &mut report)?;
+    Ok(report)
+}
+
+fn verify_head(
+    tx: &impl Read,
+    last: &[u8; 32],
+    report: &mut AuditReport,
+) -> Result<(), StoreError> {
+    let (seq, hash): (i64, [u8; 32]) =
+        tx.connection()
+            .query_row("SELECT audit_seq, audit_hash FROM replica", [], |row| {
+                Ok((row.get(0)?, row.get(1)?))
+            })?;
+    if seq > report.head_seq {
+        report.problem(format!(
+            "entries {} to {seq} at the end are missing",
+            report.head_seq + 1
+        ));
+    } else if seq < report.head_seq || hash != *last {
+        report.problem(format!(
+            "the log ends at {} but its head is {seq}",
+            report.head_seq
+        ));
+    }
+    Ok(())
+}
+
+fn verify_changes(tx: &impl Read, report: &mut AuditReport) -> Result<(), StoreError> {
+    let sql = "SELECT seq FROM change WHERE seq NOT IN \
+               (SELECT change_seq FROM audit_entry WHERE change_seq IS NOT NULL) LIMIT 10";
+    for seq in all(tx, sql, [], |row| row.get::<_, i64>(0))? {
+        report.problem(format!("change {seq} has no audit entry"));
+    }
+    let sql = "SELECT seq FROM audit_entry WHERE change_seq IS NOT NULL AND change_seq NOT IN \
+               (SELECT seq FROM change) LIMIT 10";
+    for seq in all(tx, sql, [], |row| row.get::<_, i64>(0))? {
+        report.problem(format!("the change of entry {seq} is missing"));
+    }
+    Ok(())
+}
+
+impl AuditReport {
+    fn problem(&mut self, text: String) {
+        if self.problems.len() < PROBLEMS_MAX {
+            self.problems.push(text);
+        }
+    }
+}

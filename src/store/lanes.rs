@@ -1,0 +1,178 @@
+//! What waits for the writer thread: two bounded lanes of writes, and access entries.
+//!
+//! People wait in the interactive lane. The bulk lane is for imports and changes of peers: it gets
+//! a turn when nobody waits, or after a number of batches so that it cannot starve.
+
+use std::collections::VecDeque;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use super::{StoreError, WriteTx};
+use crate::domain::audit::Entry;
+use crate::limits;
+
+/// Who waits for a write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lane {
+    /// A person.
+    Interactive,
+    /// A machine with much to write.
+    Bulk,
+}
+
+/// A queued write.
+pub(super) type Job = Box<dyn FnOnce(&mut WriteTx<'_>) -> Outcome + Send>;
+
+/// What a job left: whether its changes stand, and how to answer once the batch is durable.
+pub(super) struct Outcome {
+    pub(super) keep: bool,
+    pub(super) reply: Box<dyn FnOnce(Result<(), StoreError>) + Send>,
+}
+
+/// What the writer commits together.
+#[derive(Default)]
+pub(super) struct Batch {
+    pub(super) jobs: Vec<Job>,
+    pub(super) access: Vec<Entry>,
+}
+
+#[derive(Default)]
+struct Waiting {
+    interactive: VecDeque<Job>,
+    bulk: VecDeque<Job>,
+    access: Vec<Entry>,
+    /// When the oldest access entry came.
+    access_since: Option<Instant>,
+    batches_since_bulk: u32,
+    closed: bool,
+}
+
+/// The queues in front of the writer thread.
+#[derive(Default)]
+pub(super) struct Lanes {
+    waiting: Mutex<Waiting>,
+    changed: Condvar,
+}
+
+impl std::fmt::Debug for Lanes {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Lanes")
+    }
+}
+
+impl Lanes {
+    pub(super) fn push(&self, lane: Lane, job: Job) -> Result<(), StoreError> {
+        let mut waiting = self.lock();
+        if waiting.closed {
+            return Err(StoreError::Closed);
+        }
+        let (queue, most) = match lane {
+            Lane::Interactive => (&mut waiting.interactive, limits::INTERACTIVE_WRITES_MAX),
+            Lane::Bulk => (&mut waiting.bulk, limits::BULK_WRITES_MAX),
+        };
+        if queue.len() >= most {
+            return Err(StoreError::Overloaded);
+        }
+        queue.push_back(job);
+        drop(waiting);
+        self.changed.notify_one();
+        Ok(())
+    }
+
+    pub(super) fn note_access(&self, entry: Entry) -> Result<(), StoreError> {
+        let mut waiting = self.lock();
+        if waiting.closed {
+            return Err(StoreError::Closed);
+        }
+        if waiting.access.len() >= limits::ACCESS_ENTRIES_MAX {
+            return Err(StoreError::Overloaded);
+        }
+        waiting.access.push(entry);
+        let first = waiting.access_since.is_none();
+        if first {
+            waiting.access_since = Some(Instant::now());
+        }
+        drop(waiting);
+        if first {
+            self.changed.notify_one();
+        }
+        Ok(())
+    }
+
+    /// Puts access entries back whose commit failed, in front of those that came since.
+    pub(super) fn restore_access(&self, mut entries: Vec<Entry>) {
+        let mut waiting = self.lock();
+        entries.append(&mut waiting.access);
+        waiting.access_since = (!entries.is_empty()).then(Instant::now);
+        waiting.access = entries;
+    }
+
+    /// The next batch; blocks until there is work. `None` once closed and empty.
+    pub(super) fn take(&self) -> Option<Batch> {
+        let mut waiting = self.lock();
+        loop {
+            if let Some(jobs) = waiting.take_jobs() {
+                return Some(Batch {
+                    jobs,
+                    access: waiting.take_access(),
+                });
+            }
+            let due = waiting
+                .access_since
+                .map(|since| since + limits::ACCESS_DELAY);
+            let now = Instant::now();
+            match due {
+                Some(due) if due <= now || waiting.closed => {
+                    return Some(Batch {
+                        jobs: Vec::new(),
+                        access: waiting.take_access(),
+                    });
+                }
+                None if waiting.closed => return None,
+                Some(due) => {
+                    let wait = self.changed.wait_timeout(waiting, due - now);
+                    waiting = wait.unwrap_or_else(PoisonError::into_inner).0;
+                }
+                None => {
+                    waiting = self
+                        .changed
+                        .wait(waiting)
+                        .unwrap_or_else(PoisonError::into_inner);
+                }
+            }
+        }
+    }
+
+    /// Nothing is taken in any more; what waits is still handed out.
+    pub(super) fn close(&self) {
+        self.lock().closed = true;
+        self.changed.notify_all();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        // No code that can panic runs under this lock, and a queue is never half changed.
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Waiting {
+    fn take_jobs(&mut self) -> Option<Vec<Job>> {
+        let bulk_turn =
+            self.interactive.is_empty() || self.batches_since_bulk >= limits::BULK_TURN_BATCHES;
+        if bulk_turn && let Some(job) = self.bulk.pop_front() {
+            self.batches_since_bulk = 0;
+            return Some(vec![job]);
+        }
+        if self.interactive.is_empty() {
+            return None;
+        }
+        self.batches_since_bulk = self.batches_since_bulk.saturating_add(1);
+        let count = self.interactive.len().min(limits::BATCH_WRITES_MAX);
+        Some(self.interactive.drain(..count).collect())
+    }
+
+    fn take_access(&mut self) -> Vec<Entry> {
+        self.access_since = None;
+        std::mem::take(&mut self.access)
+    }
+}

@@ -1,0 +1,31 @@
+//! One process per data directory.
+
+use std::fs::{File, TryLockError};
+use std::path::Path;
+
+use super::StoreError;
+
+/// An exclusive lock on a data directory, let go when dropped or when the process ends, however
+/// it ends.
+#[derive(Debug)]
+pub(super) struct DirLock(#[expect(dead_code, reason = "holds the lock")] File);
+
+impl DirLock {
+    pub(super) fn take(dir: &Path) -> Result<Self, StoreError> {
+        if !dir.is_dir() {
+            return Err(StoreError::Missing(dir.to_owned()));
+        }
+        let path = dir.join("lock");
+        let file = File::options()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(&path);
+        let file = file.map_err(|error| StoreError::Io(path.clone(), error))?;
+        match file.try_lock() {
+            Ok(()) => Ok(Self(file)),
+            Err(TryLockError::WouldBlock) => Err(StoreError::Locked(dir.to_owned())),
+            Err(TryLockError::Error(error)) => Err(StoreError::Io(path, error)),
+        }
+    }
+}

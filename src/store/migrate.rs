@@ -1,0 +1,88 @@
+//! The schema and its versions, kept in SQLite's `user_version`.
+//!
+//! `schema.sql` is always the newest schema; `migrations/` will hold the steps between released
+//! ones. Nothing is released yet, so there are none.
+
+use std::path::Path;
+
+use rusqlite::{Connection, params};
+
+use super::{StoreError, audit, connection};
+use crate::domain::actor::Actor;
+use crate::domain::audit::{Entry, Object};
+use crate::domain::time::Timestamp;
+
+/// The version that `schema.sql` describes.
+const SCHEMA_VERSION: i64 = 1;
+const SCHEMA: &str = include_str!("../../schema.sql");
+
+/// What a new database is told about itself.
+#[derive(Clone, Debug)]
+pub struct NewReplica {
+    /// Number of the replica; 0 founds a network.
+    pub number: u32,
+    /// Public id of the node.
+    pub node_id: String,
+    /// Name of the clinic.
+    pub clinic: String,
+    /// Now.
+    pub created_at: Timestamp,
+}
+
+/// Creates the database, complete or not at all: it is built beside its place and then moved.
+pub(super) fn create(
+    path: &Path,
+    replica: &NewReplica,
+    audit_key: &[u8; 32],
+) -> Result<(), StoreError> {
+    if path.exists() {
+        return Err(StoreError::Exists(path.parent().unwrap_or(path).to_owned()));
+    }
+    let building = path.with_extension("new");
+    let io = |error| StoreError::Io(building.clone(), error);
+    if building.exists() {
+        std::fs::remove_file(&building).map_err(io)?;
+    }
+    let mut connection = connection::open_new(&building)?;
+    let tx = connection.transaction()?;
+    tx.execute_batch(SCHEMA)?;
+    let actor = Actor::operator();
+    let entry = Entry::new(&actor, "node.init").on(Object::Node, i64::from(replica.number));
+    let hash = audit::append(
+        &tx,
+        audit_key,
+        &audit::GENESIS,
+        1,
+        replica.created_at,
+        &entry,
+        None,
+    )?;
+    tx.execute(
+        "INSERT INTO replica (only_row, number, node_id, clinic, created_at, hlc, audit_seq, audit_hash)
+         VALUES (1, ?1, ?2, ?3, ?4, 0, 1, ?5)",
+        params![replica.number, replica.node_id, replica.clinic, replica.created_at.0, hash],
+    )?;
+    tx.pragma_update(None, "user_version", SCHEMA_VERSION)?;
+    tx.commit()?;
+    // Leaves a single file without a write-ahead log beside it.
+    connection.pragma_update(None, "journal_mode", "DELETE")?;
+    drop(connection);
+    std::fs::rename(&building, path).map_err(io)?;
+    let dir = path.parent().unwrap_or(path);
+    std::fs::File::open(dir)
+        .and_then(|dir| dir.sync_all())
+        .map_err(io)
+}
+
+/// Brings an existing database to [`SCHEMA_VERSION`].
+pub(super) fn migrate(connection: &Connection) -> Result<(), StoreError> {
+    let found: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    match found {
+        SCHEMA_VERSION => Ok(()),
+        0 => Err(StoreError::Damaged("it has no schema".into())),
+        found => Err(StoreError::Newer {
+            found,
+            known: SCHEMA_VERSION,
+        }),
+    }
+}

@@ -1,0 +1,200 @@
+//! The only place that knows SQLite.
+//!
+//! One writer thread holds the only connection that commits and checkpoints. It takes writes from
+//! two bounded lanes and commits many of them with one fsync (group commit). Reader threads have
+//! a connection each and see the last commit. Nobody else may open the database of a running node
+//! for writing: the lock file keeps a second process out.
+//!
+//! Must never: answer a write before its commit is durable; write a replicated row without its
+//! operation in the change log; commit anything without an audit entry; go on after an fsync
+//! failed.
+//!
+//! How a write flows: [`Store::write`] queues a job, [`writer`] runs it inside a savepoint with a
+//! [`WriteTx`], the job returns an [`Audited`] value (which only [`WriteTx::audit`] can make, so a
+//! write without an audit entry does not compile), the batch commits, the caller is answered.
+
+pub mod audit;
+mod connection;
+pub mod entity;
+mod error;
+mod lanes;
+mod lock;
+mod migrate;
+mod readers;
+mod tx;
+mod writer;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use tokio::sync::oneshot;
+
+pub use error::StoreError;
+pub use lanes::Lane;
+pub use migrate::NewReplica;
+pub use tx::{Audited, Read, ReadTx, WriteTx};
+
+use crate::clock::Clock;
+use crate::domain::audit::Entry;
+use crate::limits;
+use lanes::{Job, Lanes, Outcome};
+use readers::Readers;
+
+/// The database file in a data directory.
+pub const DATABASE_FILE: &str = "islet.db";
+
+/// The database of a node, with its threads.
+#[derive(Debug)]
+pub struct Store {
+    lanes: Arc<Lanes>,
+    readers: Readers,
+    writer: Option<JoinHandle<()>>,
+    path: PathBuf,
+    // Held until the threads have ended.
+    _lock: lock::DirLock,
+}
+
+impl Store {
+    /// Makes the database of a new node in `dir`, which must exist and hold none.
+    ///
+    /// # Errors
+    /// When there is one already, or the disk cannot be written.
+    pub fn create(
+        dir: &Path,
+        replica: &NewReplica,
+        audit_key: &[u8; 32],
+    ) -> Result<(), StoreError> {
+        let _lock = lock::DirLock::take(dir)?;
+        migrate::create(&dir.join(DATABASE_FILE), replica, audit_key)
+    }
+
+    /// Opens the database in `dir` and starts the writer and the readers.
+    ///
+    /// # Errors
+    /// When there is none, it belongs to a newer version, it is damaged, or another process has it.
+    pub fn open(
+        dir: &Path,
+        audit_key: [u8; 32],
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, StoreError> {
+        let lock = lock::DirLock::take(dir)?;
+        let path = dir.join(DATABASE_FILE);
+        let connection = connection::open_writer(&path)?;
+        migrate::migrate(&connection)?;
+        let state = tx::LogState::load(&connection)?;
+        let lanes = Arc::new(Lanes::default());
+        let readers = Readers::start(&path, limits::READERS, &clock)?;
+        let writer = writer::start(connection, state, audit_key, Arc::clone(&lanes), clock)?;
+        Ok(Self {
+            lanes,
+            readers,
+            writer: Some(writer),
+            path,
+            _lock: lock,
+        })
+    }
+
+    /// Runs `job` in a write transaction and answers once it is durable.
+    ///
+    /// The job's changes are kept when it returns `Ok`, and undone without a trace when it
+    /// returns an error or panics; either way the other writes of its batch are untouched.
+    /// A job that was queued runs even when the caller has gone.
+    ///
+    /// # Errors
+    /// The job's own, or a [`StoreError`]: the lane is full, the disk is full, the node stops.
+    pub async fn write<T, E, F>(&self, lane: Lane, job: F) -> Result<T, E>
+    where
+        F: FnOnce(&mut WriteTx<'_>) -> Result<Audited<T>, E> + Send + 'static,
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
+        let (answer, answered) = oneshot::channel();
+        self.lanes.push(lane, erase(job, answer))?;
+        answered
+            .await
+            .unwrap_or_else(|_| Err(StoreError::Closed.into()))
+    }
+
+    /// Runs `job` on a reader thread, in one consistent snapshot that holds every write that was
+    /// acknowledged before.
+    ///
+    /// # Errors
+    /// The job's own, or a [`StoreError`]: too many reads wait, the read took too long.
+    pub async fn read<T, E, F>(&self, job: F) -> Result<T, E>
+    where
+        F: FnOnce(&ReadTx<'_>) -> Result<T, E> + Send + 'static,
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
+        self.readers.run(job).await
+    }
+
+    /// Notes that data was seen. Durable within a second, in the audit log, without a commit of
+    /// its own when a write passes by.
+    ///
+    /// # Errors
+    /// [`StoreError::Overloaded`] when too many wait: data must not be shown without a trace.
+    pub fn note_access(&self, entry: Entry) -> Result<(), StoreError> {
+        self.lanes.note_access(entry)
+    }
+
+    /// Where the database file is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Finishes what was accepted, writes what waits, folds the write-ahead log into the database
+    /// and ends the threads. Blocks; call it when nothing else is sent any more.
+    pub fn close(mut self) {
+        self.stop();
+    }
+
+    fn stop(&mut self) {
+        self.readers.stop();
+        self.lanes.close();
+        if let Some(writer) = self.writer.take()
+            && writer.join().is_err()
+        {
+            tracing::error!("the writer thread ended with a panic");
+        }
+    }
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// Turns a typed job into one that the writer can queue: run it, then answer after the commit.
+fn erase<T, E, F>(job: F, answer: oneshot::Sender<Result<T, E>>) -> Job
+where
+    F: FnOnce(&mut WriteTx<'_>) -> Result<Audited<T>, E> + Send + 'static,
+    T: Send + 'static,
+    E: From<StoreError> + Send + 'static,
+{
+    Box::new(move |tx| {
+        let result = match std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| job(tx))) {
+            Ok(result) => result,
+            Err(_) => Err(StoreError::Panicked.into()),
+        };
+        let (keep, result) = match result.map(Audited::into_inner) {
+            Ok(value) => (true, Ok(value)),
+            Err(error) => (false, Err(error)),
+        };
+        let reply = move |commit: Result<(), StoreError>| {
+            let result = result.and_then(|value| commit.map(|()| value).map_err(E::from));
+            // The caller may have gone; the write stands.
+            let _ = answer.send(result);
+        };
+        Outcome {
+            keep,
+            reply: Box::new(reply),
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests;

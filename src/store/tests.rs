@@ -1,0 +1,298 @@
+//! The store's promises, on a real database in a temporary directory.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use islet_sync::op::Value;
+
+use super::*;
+use crate::clock::ManualClock;
+use crate::domain::actor::Actor;
+use crate::domain::time::Timestamp;
+
+const KEY: [u8; 32] = [7; 32];
+const NOW: Timestamp = Timestamp(1_772_755_449_000);
+
+struct Node {
+    store: Option<Store>,
+    dir: tempfile::TempDir,
+}
+
+impl Node {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let replica = NewReplica {
+            number: 0,
+            node_id: "test".into(),
+            clinic: "Test".into(),
+            created_at: NOW,
+        };
+        Store::create(dir.path(), &replica, &KEY).unwrap();
+        let mut node = Self { store: None, dir };
+        node.open();
+        node
+    }
+
+    fn open(&mut self) {
+        self.store =
+            Some(Store::open(self.dir.path(), KEY, Arc::new(ManualClock::at(NOW))).unwrap());
+    }
+
+    fn reopen(&mut self) {
+        self.store.take().unwrap().close();
+        self.open();
+    }
+
+    fn store(&self) -> &Store {
+        self.store.as_ref().unwrap()
+    }
+
+    async fn queue_day(&self, size: i64) -> Result<i64, StoreError> {
+        self.store()
+            .write(Lane::Interactive, move |tx| insert_day(tx, size))
+            .await
+    }
+
+    async fn count(&self, table: &'static str) -> i64 {
+        let sql = format!("SELECT count(*) FROM {table}");
+        let read = move |tx: &ReadTx<'_>| {
+            tx.connection()
+                .query_row(&sql, [], |row| row.get(0))
+                .map_err(StoreError::from)
+        };
+        self.store().read(read).await.unwrap()
+    }
+
+    async fn verify(&self) -> audit::AuditReport {
+        self.store()
+            .read(|tx| audit::verify(tx, &KEY))
+            .await
+            .unwrap()
+    }
+
+    /// What someone with the file and SQLite's shell can do.
+    fn tamper(&mut self, sql: &str) {
+        self.store.take().unwrap().close();
+        let db = rusqlite::Connection::open(self.dir.path().join(DATABASE_FILE)).unwrap();
+        db.execute_batch(
+            "DROP TRIGGER audit_entry_no_update; DROP TRIGGER audit_entry_no_delete;
+                          DROP TRIGGER change_no_delete",
+        )
+        .unwrap();
+        db.execute_batch(sql).unwrap();
+        drop(db);
+        self.open();
+    }
+}
+
+fn insert_day(tx: &mut WriteTx<'_>, size: i64) -> Result<Audited<i64>, StoreError> {
+    let id = tx.insert(
+        &entity::QUEUE_DAY,
+        &[size.into(), NOW.0.into(), Value::Null],
+    )?;
+    Ok(tx
+        .audit(&Entry::new(&Actor::system(), "queue.open"))?
+        .with(id))
+}
+
+#[tokio::test]
+async fn a_write_leaves_a_row_a_change_and_an_audit_entry() {
+    let mut node = Node::new();
+    assert_eq!(node.queue_day(5).await.unwrap(), 1);
+    assert_eq!(node.queue_day(6).await.unwrap(), 2);
+    node.reopen();
+    assert_eq!(node.queue_day(7).await.unwrap(), 3);
+    for (table, rows) in [("queue_day", 3), ("change", 3), ("audit_entry", 4)] {
+        assert_eq!(node.count(table).await, rows, "{table}");
+    }
+    assert_eq!(node.verify().await.problems, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn the_change_holds_what_the_row_holds() {
+    let node = Node::new();
+    node.queue_day(5).await.unwrap();
+    let read = |tx: &ReadTx<'_>| {
+        let sql = "SELECT ops FROM change WHERE seq = 1";
+        tx.connection()
+            .query_row(sql, [], |row| row.get::<_, Vec<u8>>(0))
+            .map_err(StoreError::from)
+    };
+    let bytes = node.store().read(read).await.unwrap();
+    let ops = islet_sync::change::decode(&bytes).unwrap();
+    assert_eq!(ops.len(), 1);
+    assert_eq!(ops[0].entity, entity::QUEUE_DAY.code);
+    assert_eq!(
+        ops[0].fields,
+        [(1, Value::Int(5)), (2, Value::Int(NOW.0)), (3, Value::Null)]
+    );
+}
+
+#[tokio::test]
+async fn a_failing_or_panicking_job_hurts_no_other() {
+    let node = Node::new();
+    let good = || node.queue_day(5);
+    let failing = node.store().write(Lane::Interactive, |tx| {
+        let _done = insert_day(tx, 1)?;
+        Err::<Audited<()>, _>(StoreError::DiskFull)
+    });
+    let panicking =
+        node.store()
+            .write(Lane::Interactive, |tx| -> Result<Audited<()>, StoreError> {
+                insert_day(tx, 2)?;
+                panic!("on purpose")
+            });
+    let broken = node
+        .store()
+        .write(Lane::Interactive, |tx| insert_day(tx, -1));
+    let (a, b, c, d, e) = tokio::join!(good(), failing, panicking, broken, good());
+    assert!(a.is_ok() && e.is_ok());
+    assert!(matches!(b, Err(StoreError::DiskFull)));
+    assert!(matches!(c, Err(StoreError::Panicked)));
+    assert!(d.is_err());
+    // No ids, changes or entries were used up by the jobs that failed.
+    assert_eq!(node.queue_day(5).await.unwrap(), 3);
+    assert_eq!(node.count("queue_day").await, 3);
+    assert_eq!(node.count("change").await, 3);
+    assert_eq!(node.verify().await.problems, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_write_after_the_audit_entry_is_refused() {
+    let node = Node::new();
+    let sneaky = node.store().write(Lane::Interactive, |tx| {
+        let done = insert_day(tx, 1)?;
+        tx.insert(&entity::QUEUE_DAY, &[9.into(), NOW.0.into(), Value::Null])?;
+        Ok::<_, StoreError>(done)
+    });
+    assert!(sneaky.await.is_err());
+    assert_eq!(node.count("queue_day").await, 0);
+}
+
+#[tokio::test]
+async fn full_lanes_refuse_and_lose_nothing() {
+    let node = Node::new();
+    let (started, has_started) = tokio::sync::oneshot::channel();
+    let (release, wait) = std::sync::mpsc::channel::<()>();
+    let blocker = node.store().write(Lane::Interactive, move |tx| {
+        started.send(()).ok();
+        wait.recv().ok();
+        insert_day(tx, 0)
+    });
+    let done = AtomicUsize::new(0);
+    let refused = AtomicUsize::new(0);
+    let flood = async {
+        // Only once the writer is busy does the lane fill up.
+        has_started.await.unwrap();
+        let writes = (0..limits::INTERACTIVE_WRITES_MAX + 50).map(|_| async {
+            match node.queue_day(1).await {
+                Ok(_) => done.fetch_add(1, Ordering::SeqCst),
+                Err(StoreError::Overloaded) => refused.fetch_add(1, Ordering::SeqCst),
+                Err(other) => panic!("{other}"),
+            };
+            if refused.load(Ordering::SeqCst) == 50 {
+                release.send(()).ok();
+            }
+        });
+        futures_util::future::join_all(writes).await;
+    };
+    let (blocked, ()) = tokio::join!(blocker, flood);
+    blocked.unwrap();
+    let done = i64::try_from(done.into_inner()).unwrap();
+    assert_eq!(refused.into_inner(), 50);
+    assert_eq!(node.count("queue_day").await, done + 1);
+}
+
+#[tokio::test]
+async fn access_entries_become_durable_without_a_write() {
+    let mut node = Node::new();
+    for _ in 0..3 {
+        node.store()
+            .note_access(Entry::new(&Actor::system(), "reading.list"))
+            .unwrap();
+    }
+    node.reopen();
+    assert_eq!(node.count("audit_entry").await, 4);
+    assert_eq!(node.verify().await.problems, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn two_processes_cannot_have_one_directory() {
+    let node = Node::new();
+    let again = Store::open(node.dir.path(), KEY, Arc::new(ManualClock::at(NOW)));
+    assert!(matches!(again, Err(StoreError::Locked(_))));
+}
+
+#[tokio::test]
+async fn triggers_keep_the_logs_append_only() {
+    let node = Node::new();
+    node.queue_day(5).await.unwrap();
+    for sql in [
+        "UPDATE audit_entry SET action = 'x'",
+        "DELETE FROM audit_entry",
+        "UPDATE change SET hlc = 0",
+        "DELETE FROM change",
+    ] {
+        let write = node.store().write(Lane::Interactive, move |tx| {
+            tx.local().execute_batch(sql)?;
+            tx.audit(&Entry::new(&Actor::system(), "x"))
+        });
+        let error: StoreError = write.await.unwrap_err();
+        assert!(error.to_string().contains("append-only"), "{error}");
+    }
+}
+
+#[rstest::rstest]
+#[case::altered(
+    "UPDATE audit_entry SET outcome = 'denied' WHERE seq = 3",
+    "entry 3 was altered"
+)]
+#[case::later(
+    "UPDATE audit_entry SET at = at + 1 WHERE seq = 5",
+    "entry 5 was altered"
+)]
+#[case::missing("DELETE FROM audit_entry WHERE seq = 3", "entries 3 to 3 are missing")]
+#[case::cut("DELETE FROM audit_entry WHERE seq >= 5", "at the end are missing")]
+#[case::moved(
+    "UPDATE audit_entry SET seq = 99 WHERE seq = 2; UPDATE audit_entry SET seq = 2 WHERE seq = 3;
+               UPDATE audit_entry SET seq = 3 WHERE seq = 99",
+    "entry 2 was altered"
+)]
+#[case::head(
+    "DELETE FROM audit_entry WHERE seq >= 5; UPDATE replica SET audit_seq = 4,
+              audit_hash = (SELECT hash FROM audit_entry WHERE seq = 4)",
+    "has no audit entry"
+)]
+#[case::change("DELETE FROM change WHERE seq = 2", "the change of entry 3 is missing")]
+#[tokio::test]
+async fn verify_finds_tampering(#[case] sql: &str, #[case] expected: &str) {
+    let mut node = Node::new();
+    for size in 1..=4 {
+        node.queue_day(size).await.unwrap();
+    }
+    node.tamper(sql);
+    let problems = node.verify().await.problems;
+    assert!(
+        problems.iter().any(|text| text.contains(expected)),
+        "{problems:?}"
+    );
+}
+
+#[tokio::test]
+async fn an_invented_entry_does_not_verify() {
+    let mut node = Node::new();
+    node.queue_day(1).await.unwrap();
+    node.tamper(
+        "INSERT INTO audit_entry SELECT seq + 1, at, actor_kind, actor_id, action, outcome, patient_id,
+         object_kind, object_id, address, session, request_id, NULL, detail, hash FROM audit_entry
+         ORDER BY seq DESC LIMIT 1;
+         UPDATE replica SET audit_seq = audit_seq + 1",
+    );
+    let problems = node.verify().await.problems;
+    assert!(
+        problems
+            .iter()
+            .any(|text| text.contains("entry 3 was altered")),
+        "{problems:?}"
+    );
+}
