@@ -10,3 +10,40 @@ use std::time::Duration;
 /// Largest request body. The biggest legitimate body is an appointment form with long free
 /// texts (a few KiB); 256 KiB leaves room without letting a phone fill the memory.
 pub const BODY_BYTES_MAX: usize = 256 * 1024;
+
+// ---- Passwords ----------------------------------------------------------------------------
+
+/// Argon2 computations that run at once, each on its own thread. One costs 19 MiB and some
+/// 100 ms of one core: two leave half of a four-core board to the readings.
+pub const PASSWORD_HASHES_AT_ONCE: usize = 2;
+
+/// Callers that may wait for a hash or be in one. A full waiting room that logs in together is
+/// about 70 people; at 15 hashes a second 128 are served within `PASSWORD_WAIT_MAX`.
+pub const PASSWORD_QUEUE_MAX: usize = 128;
+
+/// Longest wait for a free hashing thread. The phone gives up on a log-in after 8 s; a later
+/// answer is work for nobody.
+pub const PASSWORD_WAIT_MAX: Duration = Duration::from_secs(8);
+
+/// Largest memory that a stored hash may ask for, in KiB. Ours ask for 19 MiB; 64 MiB leaves room
+/// for a later release of another node, and keeps a hostile row (`m=4194304`) from the memory.
+pub const PASSWORD_STORED_MEMORY_KIB_MAX: u32 = 64 * 1024;
+
+/// Most passes over the memory that a stored hash may ask for (ours: 2).
+pub const PASSWORD_STORED_PASSES_MAX: u32 = 4;
+
+/// Most lanes that a stored hash may ask for (ours: 1).
+pub const PASSWORD_STORED_LANES_MAX: u32 = 4;
+
+/// Longest stored hash string, in bytes (ours: at most 104), checked before it is parsed.
+pub const PASSWORD_STORED_BYTES_MAX: usize = 256;
+
+/// Fewest characters of a patient's password: the app's own minimum, so that no patient who was
+/// let in by the app is refused by the node.
+pub const PASSWORD_PATIENT_CHARS_MIN: usize = 6;
+
+/// Fewest characters of a staff password: staff see everybody's readings.
+pub const PASSWORD_STAFF_CHARS_MIN: usize = 12;
+
+/// Most characters of any password (NIST SP 800-63B asks for at least 64 to be accepted).
+pub const PASSWORD_CHARS_MAX: usize = 128;

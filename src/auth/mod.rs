@@ -1,0 +1,16 @@
+//! Who is it? Passwords, access tokens, refresh tokens, one-time codes and the throttle.
+//!
+//! Pure primitives: this module never opens the store, never speaks HTTP, never reads a clock and
+//! never writes a secret to a log, an error or a `Debug` output. What may be done by whom is
+//! decided elsewhere.
+//!
+//! * [`password`]: Argon2id on its own threads, and the rules for new passwords
+//! * [`secret`]: a string that is wiped when dropped
+//! * [`random`]: where the random bytes come from
+
+pub mod password;
+pub mod random;
+pub mod secret;
+
+pub use random::{Random, RandomError, SystemRandom};
+pub use secret::Secret;
