@@ -47,3 +47,9 @@ pub const PASSWORD_STAFF_CHARS_MIN: usize = 12;
 
 /// Most characters of any password (NIST SP 800-63B asks for at least 64 to be accepted).
 pub const PASSWORD_CHARS_MAX: usize = 128;
+
+// ---- Tokens -------------------------------------------------------------------------------
+
+/// Longest access token that is looked at, in bytes. Ours have about 450; anything longer is
+/// refused before a byte of it is parsed.
+pub const ACCESS_TOKEN_BYTES_MAX: usize = 4 * 1024;

@@ -7,10 +7,12 @@
 //! * [`password`]: Argon2id on its own threads, and the rules for new passwords
 //! * [`secret`]: a string that is wiped when dropped
 //! * [`random`]: where the random bytes come from
+//! * [`token`]: signed access tokens
 
 pub mod password;
 pub mod random;
 pub mod secret;
+pub mod token;
 
 pub use random::{Random, RandomError, SystemRandom};
 pub use secret::Secret;
