@@ -53,3 +53,6 @@ pub const PASSWORD_CHARS_MAX: usize = 128;
 /// Longest access token that is looked at, in bytes. Ours have about 450; anything longer is
 /// refused before a byte of it is parsed.
 pub const ACCESS_TOKEN_BYTES_MAX: usize = 4 * 1024;
+
+/// Longest opaque token or one-time code that is looked at, in bytes (ours: 47).
+pub const OPAQUE_BYTES_MAX: usize = 128;

@@ -6,9 +6,11 @@
 //!
 //! * [`password`]: Argon2id on its own threads, and the rules for new passwords
 //! * [`secret`]: a string that is wiped when dropped
+//! * [`opaque`]: refresh tokens, recovery tokens and desk codes
 //! * [`random`]: where the random bytes come from
 //! * [`token`]: signed access tokens
 
+pub mod opaque;
 pub mod password;
 pub mod random;
 pub mod secret;
