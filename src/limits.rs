@@ -56,3 +56,12 @@ pub const ACCESS_TOKEN_BYTES_MAX: usize = 4 * 1024;
 
 /// Longest opaque token or one-time code that is looked at, in bytes (ours: 47).
 pub const OPAQUE_BYTES_MAX: usize = 128;
+
+/// How long the previous refresh token is answered as a retry, counted from the newest token that
+/// was handed out. It must exceed the time-out of the phone (8 s) plus the longest that a request
+/// may linger in the node (20 s): a straggler must never look like a thief.
+pub const REFRESH_GRACE: Duration = Duration::from_secs(30);
+
+/// Refresh tokens of one generation that are valid side by side. A phone may send ten refreshes at
+/// once, twice more while those linger, and keep the first answer.
+pub const REFRESH_SIBLINGS_MAX: u32 = 32;

@@ -8,11 +8,13 @@
 //! * [`secret`]: a string that is wiped when dropped
 //! * [`opaque`]: refresh tokens, recovery tokens and desk codes
 //! * [`random`]: where the random bytes come from
+//! * [`refresh`]: which answer a presented refresh token gets
 //! * [`token`]: signed access tokens
 
 pub mod opaque;
 pub mod password;
 pub mod random;
+pub mod refresh;
 pub mod secret;
 pub mod token;
 

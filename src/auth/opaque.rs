@@ -1,10 +1,11 @@
 //! Opaque secrets that are handed to a person or a phone once: refresh tokens, tokens in recovery
 //! mails and codes that staff read out at the desk.
 //!
-//! Only [`digest`](OpaqueToken::digest) is ever stored. The digests are BLAKE3 in `derive_key` mode with
-//! a context of their own for each purpose, so that a secret of one kind is never accepted as another. No
-//! salt and no slow hash: a token has 256 random bits. A desk code has 48 and could be guessed off
-//! line from a stolen database, so it must be short-lived, single-use and throttled like a password.
+//! Only [`digest`](OpaqueToken::digest) is ever stored. The digests are BLAKE3 in `derive_key`
+//! mode with a context of their own for each purpose, so that a secret of one kind is never
+//! accepted as another. No salt and no slow hash: a token has 256 random bits. A desk code has 48
+//! and could be guessed off line from a stolen database, so it must be short-lived, single-use and
+//! throttled like a password.
 //!
 //! The tokens have prefixes (`irt_`, `imt_`) so that secret scanners and people recognise them.
 

@@ -2,13 +2,13 @@
 //!
 //! The verifier follows RFC 8725 (JWT best current practices) and is deliberately narrow: one
 //! algorithm, one type, and a header of exactly `alg`, `typ` and `kid`. Whatever else a header
-//! could say (`jku`, `jwk`, `x5u`, `x5c`, `crit`, `zip`) is refused, so nothing in a token can choose
-//! the key or the algorithm. The key comes from `kid`, which must be one that this node knows, and
-//! each key may only speak for its own issuer.
+//! could say (`jku`, `jwk`, `x5u`, `x5c`, `crit`, `zip`) is refused, so nothing in a token can
+//! choose the key or the algorithm. The key comes from `kid`, which must be one that this node
+//! knows, and each key may only speak for its own issuer.
 //!
 //! `aud` separates patients from staff: in the legacy backend either gateway accepted the other's
-//! tokens. The time is a parameter; there is no leeway, since the node that signs is usually the one
-//! that verifies. Whether the session (`jti`) was revoked is not known here: ask the store.
+//! tokens. The time is a parameter; there is no leeway, since the node that signs is usually the
+//! one that verifies. Whether the session (`jti`) was revoked is not known here: ask the store.
 
 use std::collections::HashMap;
 use std::fmt;
