@@ -65,3 +65,24 @@ pub const REFRESH_GRACE: Duration = Duration::from_secs(30);
 /// Refresh tokens of one generation that are valid side by side. A phone may send ten refreshes at
 /// once, twice more while those linger, and keep the first answer.
 pub const REFRESH_SIBLINGS_MAX: u32 = 32;
+
+// ---- Log-in attempts ----------------------------------------------------------------------
+
+/// Failed log-ins that one account may have in `LOGIN_WINDOW`.
+pub const LOGIN_ACCOUNT_FAILURES_MAX: usize = 5;
+
+/// Failed log-ins that one address may have in `LOGIN_WINDOW`.
+pub const LOGIN_ADDRESS_FAILURES_MAX: usize = 5;
+
+/// How long a failed log-in counts.
+pub const LOGIN_WINDOW: Duration = Duration::from_secs(60);
+
+/// Accounts, and addresses, whose failures are remembered. Each failure costs a hash, of which even
+/// a fast machine computes some 150 a second: fewer than 10,000 in a window.
+pub const LOGIN_KEYS_MAX: usize = 16 * 1024;
+
+/// Log-ins that may wait until others of the same account or address are decided.
+pub const LOGIN_WAITERS_MAX: usize = 256;
+
+/// Longest such wait: the phone gives up on a log-in after 8 s.
+pub const LOGIN_WAIT_MAX: Duration = Duration::from_secs(8);

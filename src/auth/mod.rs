@@ -9,6 +9,7 @@
 //! * [`opaque`]: refresh tokens, recovery tokens and desk codes
 //! * [`random`]: where the random bytes come from
 //! * [`refresh`]: which answer a presented refresh token gets
+//! * [`throttle`]: how many log-ins may fail
 //! * [`token`]: signed access tokens
 
 pub mod opaque;
@@ -16,6 +17,7 @@ pub mod password;
 pub mod random;
 pub mod refresh;
 pub mod secret;
+pub mod throttle;
 pub mod token;
 
 pub use random::{Random, RandomError, SystemRandom};

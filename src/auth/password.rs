@@ -8,7 +8,7 @@
 //!   common ones, no composition rules), with texts that patients can read.
 //!
 //! A password is normalised to Unicode NFKC before it is hashed, so that `ñ` typed on a phone and
-//! on a desktop keyboard is the same password (NIST SP 800-63B section 3.1.1.2). The legacy hash
+//! on a desktop keyboard is the same password (NIST SP 800-63B-4 section 3.1.1.2). The legacy hash
 //! inside a wrapped one was made from the bytes as they were typed, so those are not normalised.
 
 mod hash;

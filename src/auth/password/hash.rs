@@ -56,7 +56,7 @@ pub enum HashError {
     #[error("a legacy password hash must be 64 hexadecimal digits (SHA-256)")]
     LegacyHex,
     /// The computation itself failed, for instance for lack of memory.
-    #[error("the password could not be hashed; see the log of the node")]
+    #[error("the password could not be hashed, perhaps for lack of memory; try again")]
     Internal,
 }
 

@@ -1,6 +1,6 @@
 //! [`PasswordPolicy`]: which new passwords are accepted.
 //!
-//! NIST SP 800-63B (revision 4, section 3.1.1.2): a minimum length, a generous maximum, a list of
+//! NIST SP 800-63B-4 section 3.1.1.2: a minimum length, a generous maximum, a list of
 //! common passwords, nothing that the account itself tells, and no rules about kinds of characters.
 //! The texts reach patients, so they are in plain Spanish and say what to do. They never repeat
 //! the password.
