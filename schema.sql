@@ -179,26 +179,36 @@ CREATE TABLE resolution (
 
 CREATE INDEX resolution_by_appointment ON resolution (appointment_id);
 
--- [local until sessions replicate] One log-in: a refresh token family. Holds digests, never tokens.
+-- [local until sessions replicate] One log-in on one device: a family of refresh tokens, with the
+-- state that src/auth/refresh.rs decides by.
 CREATE TABLE session (
     id              TEXT    PRIMARY KEY,
     patient_id      INTEGER REFERENCES patient (id),
     staff_id        INTEGER REFERENCES staff (id),
     generation      INTEGER NOT NULL,
-    token_digest    BLOB    NOT NULL UNIQUE CHECK (length(token_digest) = 32),
-    -- The generation before, accepted again for a short grace time.
-    former_digest   BLOB    UNIQUE CHECK (former_digest IS NULL OR length(former_digest) = 32),
-    rotated_at      INTEGER NOT NULL,
+    issued_at       INTEGER NOT NULL,
     created_at      INTEGER NOT NULL,
     expires_at      INTEGER NOT NULL,
     revoked_at      INTEGER,
-    revoked_reason  TEXT,
     CHECK ((patient_id IS NULL) <> (staff_id IS NULL))
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX session_by_patient ON session (patient_id) WHERE patient_id IS NOT NULL;
 CREATE INDEX session_by_staff ON session (staff_id) WHERE staff_id IS NOT NULL;
 CREATE INDEX session_by_expiry ON session (expires_at);
+
+-- [local until sessions replicate] Every refresh token that was handed out, as a digest. Old ones
+-- stay until they expire: an old token that turns up shows that two parties hold the family.
+CREATE TABLE refresh_token (
+    digest          BLOB    PRIMARY KEY CHECK (length(digest) = 32),
+    session_id      TEXT    NOT NULL REFERENCES session (id) ON DELETE CASCADE,
+    generation      INTEGER NOT NULL,
+    replaced        INTEGER NOT NULL DEFAULT 0 CHECK (replaced IN (0, 1)),
+    issued_at       INTEGER NOT NULL,
+    expires_at      INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX refresh_token_by_session ON refresh_token (session_id, generation);
 
 -- [local] Recovery links (mail) and one-time codes (handed out at the desk). Digests only.
 CREATE TABLE recovery (

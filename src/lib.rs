@@ -3,6 +3,7 @@
 //! Dependencies point one way: `cli -> {http, live, peer} -> service -> store -> domain`.
 //! `tests/tidy.rs` holds the rules.
 
+pub mod auth;
 pub mod clock;
 pub mod domain;
 pub mod limits;

@@ -49,3 +49,79 @@ pub const READER_CACHE_KIB: u32 = 2 * 1024;
 pub const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Prepared statements kept per connection. The store has fewer than a hundred.
 pub const STATEMENTS_MAX: usize = 128;
+
+// ---- Passwords ----------------------------------------------------------------------------
+
+/// Argon2 computations that run at once, each on its own thread. One costs 19 MiB and some
+/// 100 ms of one core: two leave half of a four-core board to the readings.
+pub const PASSWORD_HASHES_AT_ONCE: usize = 2;
+
+/// Callers that may wait for a hash or be in one. A full waiting room that logs in together is
+/// about 70 people; at 15 hashes a second 128 are served within `PASSWORD_WAIT_MAX`.
+pub const PASSWORD_QUEUE_MAX: usize = 128;
+
+/// Longest wait for a free hashing thread. The phone gives up on a log-in after 8 s; a later
+/// answer is work for nobody.
+pub const PASSWORD_WAIT_MAX: Duration = Duration::from_secs(8);
+
+/// Largest memory that a stored hash may ask for, in KiB. Ours ask for 19 MiB; 64 MiB leaves room
+/// for a later release of another node, and keeps a hostile row (`m=4194304`) from the memory.
+pub const PASSWORD_STORED_MEMORY_KIB_MAX: u32 = 64 * 1024;
+
+/// Most passes over the memory that a stored hash may ask for (ours: 2).
+pub const PASSWORD_STORED_PASSES_MAX: u32 = 4;
+
+/// Most lanes that a stored hash may ask for (ours: 1).
+pub const PASSWORD_STORED_LANES_MAX: u32 = 4;
+
+/// Longest stored hash string, in bytes (ours: at most 104), checked before it is parsed.
+pub const PASSWORD_STORED_BYTES_MAX: usize = 256;
+
+/// Fewest characters of a patient's password: the app's own minimum, so that no patient who was
+/// let in by the app is refused by the node.
+pub const PASSWORD_PATIENT_CHARS_MIN: usize = 6;
+
+/// Fewest characters of a staff password: staff see everybody's readings.
+pub const PASSWORD_STAFF_CHARS_MIN: usize = 12;
+
+/// Most characters of any password (NIST SP 800-63B asks for at least 64 to be accepted).
+pub const PASSWORD_CHARS_MAX: usize = 128;
+
+// ---- Tokens -------------------------------------------------------------------------------
+
+/// Longest access token that is looked at, in bytes. Ours have about 450; anything longer is
+/// refused before a byte of it is parsed.
+pub const ACCESS_TOKEN_BYTES_MAX: usize = 4 * 1024;
+
+/// Longest opaque token or one-time code that is looked at, in bytes (ours: 47).
+pub const OPAQUE_BYTES_MAX: usize = 128;
+
+/// How long the previous refresh token is answered as a retry, counted from the newest token that
+/// was handed out. It must exceed the time-out of the phone (8 s) plus the longest that a request
+/// may linger in the node (20 s): a straggler must never look like a thief.
+pub const REFRESH_GRACE: Duration = Duration::from_secs(30);
+
+/// Refresh tokens of one generation that are valid side by side. A phone may send ten refreshes at
+/// once, twice more while those linger, and keep the first answer.
+pub const REFRESH_SIBLINGS_MAX: u32 = 32;
+
+// ---- Log-in attempts ----------------------------------------------------------------------
+
+/// Failed log-ins that one account may have in `LOGIN_WINDOW`.
+pub const LOGIN_ACCOUNT_FAILURES_MAX: usize = 5;
+
+/// Failed log-ins that one address may have in `LOGIN_WINDOW`.
+pub const LOGIN_ADDRESS_FAILURES_MAX: usize = 5;
+
+/// How long a failed log-in counts.
+pub const LOGIN_WINDOW: Duration = Duration::from_secs(60);
+
+/// Accounts, and addresses, whose failures are remembered. Each failure costs a hash, of which even
+/// a fast machine computes some 150 a second: fewer than 10,000 in a window.
+pub const LOGIN_KEYS_MAX: usize = 16 * 1024;
+
+/// Log-ins that may wait until others of the same account or address are decided.
+pub const LOGIN_WAITERS_MAX: usize = 256;
+
+/// Longest such wait: the phone gives up on a log-in after 8 s.
+pub const LOGIN_WAIT_MAX: Duration = Duration::from_secs(8);
