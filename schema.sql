@@ -218,13 +218,11 @@ CREATE TABLE recovery (
     kind            TEXT    NOT NULL CHECK (kind IN ('mail', 'desk')),
     created_at      INTEGER NOT NULL,
     expires_at      INTEGER NOT NULL,
-    used_at         INTEGER,
     CHECK ((patient_id IS NULL) <> (staff_id IS NULL))
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX recovery_by_patient ON recovery (patient_id) WHERE patient_id IS NOT NULL;
 CREATE INDEX recovery_by_staff ON recovery (staff_id) WHERE staff_id IS NOT NULL;
-CREATE INDEX recovery_by_expiry ON recovery (expires_at);
 
 -- [local] Answers to writes that nothing in the data itself makes repeatable.
 CREATE TABLE idempotency (

@@ -7,4 +7,5 @@ pub mod auth;
 pub mod clock;
 pub mod domain;
 pub mod limits;
+pub mod service;
 pub mod store;

@@ -47,6 +47,17 @@ pub const WRITER_CACHE_KIB: u32 = 8 * 1024;
 pub const READER_CACHE_KIB: u32 = 2 * 1024;
 /// How long a connection waits for another process (such as `islet audit`) to let go of a lock.
 pub const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long the answer to a write with an idempotency key is kept. A phone that is offline for
+/// longer sends times with its readings, which are repeatable by themselves.
+pub const IDEMPOTENCY_KEPT: Duration = Duration::from_secs(24 * 3600);
+/// Expired rows (sessions, idempotency keys) deleted along with a write that adds one: more than
+/// one, so that the table shrinks; few, so that no write pays for a flood of the past.
+pub const EXPIRED_ROWS_A_WRITE: u32 = 8;
+/// Readings in one answer of the legacy API, which has no pages. The phone app keeps the last 200;
+/// this is over three months of a continuous sensor.
+pub const LEGACY_READINGS_MAX: u32 = 50_000;
+/// Patients, staff or appointments in one answer of the legacy API.
+pub const LEGACY_ROWS_MAX: u32 = 20_000;
 /// Prepared statements kept per connection. The store has fewer than a hundred.
 pub const STATEMENTS_MAX: usize = 128;
 

@@ -13,14 +13,21 @@
 //! [`WriteTx`], the job returns an [`Audited`] value (which only [`WriteTx::audit`] can make, so a
 //! write without an audit entry does not compile), the batch commits, the caller is answered.
 
+pub mod appointments;
 pub mod audit;
 mod connection;
 pub mod entity;
 mod error;
+pub mod idempotency;
 mod lanes;
 mod lock;
 mod migrate;
+pub mod patients;
+pub mod queue;
 mod readers;
+pub mod readings;
+pub mod sessions;
+pub mod staff;
 mod tx;
 mod writer;
 

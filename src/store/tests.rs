@@ -139,7 +139,7 @@ async fn a_failing_or_panicking_job_hurts_no_other() {
     let panicking =
         node.store()
             .write(Lane::Interactive, |tx| -> Result<Audited<()>, StoreError> {
-                insert_day(tx, 2)?;
+                let _done = insert_day(tx, 2)?;
                 panic!("on purpose")
             });
     let broken = node

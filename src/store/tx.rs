@@ -72,7 +72,6 @@ impl Read for ReadTx<'_> {
 /// Where the logs and counters stand. Copied before each job and put back when it fails.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct LogState {
-    replica: ReplicaNumber,
     hlc: Hlc,
     change_seq: i64,
     audit_seq: i64,
@@ -105,7 +104,6 @@ impl LogState {
         }
         let hlc = Hlc::from_i64(hlc);
         Ok(Self {
-            replica,
             hlc,
             change_seq,
             audit_seq,

@@ -1,0 +1,154 @@
+//! The clinical form of an accepted patient, and the doctor's resolution.
+
+use super::mail::Mail;
+use super::{App, Error, policy};
+use crate::domain::actor::Actor;
+use crate::domain::appointment::{Appointment, Form, Resolution};
+use crate::domain::audit::{Entry, Object};
+use crate::domain::queue::{QueueAction, Refusal};
+use crate::limits;
+use crate::store::{Lane, appointments, patients, queue};
+
+const NO_APPOINTMENT: Error = Error::NotFound("Appointment does not exist");
+const NO_RESOLUTION: Error = Error::NotFound("Resolution not found");
+
+/// Stores the form of the acting patient, whose place must be accepted. Sending the same form
+/// again gives the same appointment.
+///
+/// # Errors
+/// [`Error::NotInQueue`] or [`Error::NotAccepted`].
+pub async fn create(app: &App, actor: &Actor, form: Form) -> Result<Appointment, Error> {
+    let patient_id = policy::patient(app, actor, "appointment.create")?;
+    let actor = actor.clone();
+    app.store
+        .write(Lane::Interactive, move |tx| {
+            let place = queue::by_patient(tx, patient_id)?.ok_or(Error::NotInQueue)?;
+            let log = Entry::new(&actor, "appointment.create");
+            if let Some(sent) = appointments::by_queue_entry(tx, place.placement)? {
+                if sent.form != form {
+                    return Err(Error::NotAccepted(place.state));
+                }
+                let log = log.on(Object::Appointment, sent.id).detail("repeated");
+                return Ok(tx.audit(&log)?.with(sent));
+            }
+            // The place is kept by its patient already, so no free place is needed.
+            let after =
+                place
+                    .state
+                    .after(QueueAction::Create, 0)
+                    .map_err(|refusal| match refusal {
+                        Refusal::WrongState(state) => Error::NotAccepted(state),
+                        Refusal::Full => Error::QueueFull,
+                    })?;
+            let id = appointments::insert(tx, patient_id, Some(place.placement), &form)?;
+            queue::set_state(tx, place.placement, after)?;
+            let log = log.on(Object::Appointment, id);
+            Ok(tx.audit(&log)?.with(Appointment {
+                id,
+                patient_id,
+                form,
+            }))
+        })
+        .await
+}
+
+/// The appointments of the acting patient, oldest first.
+///
+/// # Errors
+/// When the actor is not a patient.
+pub async fn mine(app: &App, actor: &Actor) -> Result<Vec<Appointment>, Error> {
+    let id = policy::patient(app, actor, "appointment.list")?;
+    app.store
+        .note_access(Entry::new(actor, "appointment.list"))?;
+    app.store
+        .read(move |tx| Ok(appointments::of_patient(tx, id, limits::LEGACY_ROWS_MAX)?))
+        .await
+}
+
+/// The newest `limit` appointments of any patient, oldest first.
+///
+/// # Errors
+/// When the actor is not staff, or there is no such patient.
+pub async fn of_patient(
+    app: &App,
+    actor: &Actor,
+    id: i64,
+    limit: u32,
+) -> Result<Vec<Appointment>, Error> {
+    policy::staff(app, actor, "appointment.list")?;
+    app.store
+        .note_access(Entry::new(actor, "appointment.list").of_patient(id))?;
+    app.store
+        .read(move |tx| {
+            if patients::login_by_id(tx, id)?.is_none() {
+                return Err(Error::NotFound("User not found"));
+            }
+            Ok(appointments::of_patient(tx, id, limit)?)
+        })
+        .await
+}
+
+/// The latest resolution of an appointment, for its patient or for staff. Another patient's
+/// appointment does not exist.
+///
+/// # Errors
+/// [`Error::NotFound`] when there is no such appointment, or no resolution yet.
+pub async fn resolution(
+    app: &App,
+    actor: &Actor,
+    appointment_id: i64,
+) -> Result<Resolution, Error> {
+    let owner = actor.patient_id();
+    if owner.is_none() {
+        policy::staff(app, actor, "resolution.read")?;
+    }
+    let log = Entry::new(actor, "resolution.read").on(Object::Appointment, appointment_id);
+    let (patient_id, found) = app
+        .store
+        .read(move |tx| {
+            let visible =
+                |appointment: &Appointment| owner.is_none_or(|id| id == appointment.patient_id);
+            let appointment = appointments::by_id(tx, appointment_id)?.filter(visible);
+            let appointment = appointment.ok_or(NO_APPOINTMENT)?;
+            let found = appointments::resolution(tx, appointment_id)?;
+            Ok::<_, Error>((appointment.patient_id, found.ok_or(NO_RESOLUTION)?))
+        })
+        .await?;
+    app.store.note_access(log.of_patient(patient_id))?;
+    Ok(found)
+}
+
+/// Stores what the doctor decided, and tells the patient by mail. A different decision later
+/// replaces the former one, which stays in the database; the same one changes nothing.
+///
+/// # Errors
+/// When the actor is not staff, or there is no such appointment.
+pub async fn resolve(
+    app: &App,
+    actor: &Actor,
+    resolution: Resolution,
+) -> Result<Resolution, Error> {
+    policy::staff(app, actor, "resolution.create")?;
+    let actor = actor.clone();
+    let id = resolution.appointment_id;
+    let (resolution, mail_to) = app
+        .store
+        .write(Lane::Interactive, move |tx| {
+            let appointment = appointments::by_id(tx, id)?.ok_or(NO_APPOINTMENT)?;
+            let log = Entry::new(&actor, "resolution.create").of_patient(appointment.patient_id);
+            if appointments::resolution(tx, id)?.as_ref() == Some(&resolution) {
+                let log = log.on(Object::Appointment, id).detail("repeated");
+                return Ok(tx.audit(&log)?.with((resolution, None)));
+            }
+            let row = appointments::insert_resolution(tx, &resolution, actor.staff_id())?;
+            let patient = patients::login_by_id(tx, appointment.patient_id)?;
+            let log = log.on(Object::Resolution, row);
+            let mail_to = patient.map(|patient| patient.email);
+            Ok::<_, Error>(tx.audit(&log)?.with((resolution, mail_to)))
+        })
+        .await?;
+    if let Some(to) = mail_to {
+        app.mailer.send(Mail::resolution_ready(to));
+    }
+    Ok(resolution)
+}

@@ -1,0 +1,149 @@
+//! Why a use case was not carried out. Each variant has one stable code; edges turn it into an
+//! answer. Texts are shown to people: they say what to do, and hold nothing secret.
+
+use thiserror::Error;
+
+use crate::auth::RandomError;
+use crate::auth::password::HashError;
+use crate::auth::throttle::RetryAfter;
+use crate::auth::token::TokenKeyError;
+use crate::domain::queue::QueueState;
+use crate::domain::text::Invalid;
+use crate::store::StoreError;
+
+/// Why a use case was not carried out.
+#[derive(Debug, Error)]
+pub enum Error {
+    /// Nobody, or nobody that is known.
+    #[error("Not authenticated")]
+    Unauthenticated,
+    /// The access token is genuine and too old.
+    #[error("Token Expired")]
+    TokenExpired,
+    /// Wrong name or password.
+    #[error("Incorrect mail or password")]
+    BadCredentials,
+    /// The account may not be used.
+    #[error("User blocked by admin")]
+    Blocked,
+    /// The owner must choose another password first.
+    #[error(
+        "Debe elegir una nueva contraseña: use «Olvidé mi contraseña» o pida un código en la clínica"
+    )]
+    PasswordResetRequired,
+    /// A refresh token that is unknown, too old, or was used twice.
+    #[error("Invalid or expired refresh token")]
+    BadRefreshToken,
+    /// A recovery code that is too old.
+    #[error("Recovery token has expired")]
+    RecoveryExpired,
+    /// A recovery code that is unknown or was used.
+    #[error("Invalid recovery token")]
+    RecoveryInvalid,
+    /// Somebody known, who may not do this.
+    #[error("Not allowed for this account")]
+    Forbidden,
+    /// There is no such thing, or none that this actor may know of.
+    #[error("{0}")]
+    NotFound(&'static str),
+    /// A value cannot be taken.
+    #[error("{field}: {reason}")]
+    Invalid {
+        /// Which value.
+        field: &'static str,
+        /// Why not.
+        reason: Invalid,
+    },
+    /// A value that must be unique is used by another account.
+    #[error("Another account already has this {0}")]
+    Taken(&'static str),
+    /// The queue is closed.
+    #[error("La cola de turnos está cerrada. Intente nuevamente cuando la clínica la abra.")]
+    QueueClosed,
+    /// The queue has no free place.
+    #[error("Appointment Queue Full")]
+    QueueFull,
+    /// The patient has no place in the queue.
+    #[error("Appointment does not exist in queue (nothing accepted)")]
+    NotInQueue,
+    /// The patient's place is in another state than accepted.
+    #[error("Appointment wasn't accepted yet (it is {})", .0.as_str())]
+    NotAccepted(QueueState),
+    /// Staff ask for something that does not start from the state of the place.
+    #[error("This cannot be done while the appointment is {}", .0.as_str())]
+    WrongState(QueueState),
+    /// Too many failed log-ins.
+    #[error("Too many failed attempts; try again in {} s", .0.seconds)]
+    Throttled(RetryAfter),
+    /// The node has too much to do.
+    #[error("The node is busy; try again in a moment")]
+    Busy,
+    /// The store could not do it.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Something that should not happen. The text is for the log only.
+    #[error("internal error")]
+    Internal(String),
+}
+
+impl Error {
+    /// The stable code of the error.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Unauthenticated => "unauthenticated",
+            Self::TokenExpired => "token_expired",
+            Self::BadCredentials => "bad_credentials",
+            Self::Blocked => "blocked",
+            Self::PasswordResetRequired => "password_reset_required",
+            Self::BadRefreshToken => "bad_refresh_token",
+            Self::RecoveryExpired => "recovery_expired",
+            Self::RecoveryInvalid => "recovery_invalid",
+            Self::Forbidden => "forbidden",
+            Self::NotFound(_) => "not_found",
+            Self::Invalid { .. } => "invalid",
+            Self::Taken(_) => "taken",
+            Self::QueueClosed => "queue_closed",
+            Self::QueueFull => "queue_full",
+            Self::NotInQueue => "not_in_queue",
+            Self::NotAccepted(_) => "not_accepted",
+            Self::WrongState(_) => "wrong_state",
+            Self::Throttled(_) => "throttled",
+            Self::Busy | Self::Store(StoreError::Overloaded | StoreError::TimedOut) => "busy",
+            Self::Store(StoreError::DiskFull) => "disk_full",
+            Self::Store(_) | Self::Internal(_) => "internal",
+        }
+    }
+
+    /// Shorthand for [`Error::Invalid`].
+    pub fn invalid(field: &'static str) -> impl FnOnce(Invalid) -> Self {
+        move |reason| Self::Invalid { field, reason }
+    }
+}
+
+impl From<HashError> for Error {
+    fn from(error: HashError) -> Self {
+        match error {
+            HashError::Busy => Self::Busy,
+            other => Self::Internal(other.to_string()),
+        }
+    }
+}
+
+impl From<RandomError> for Error {
+    fn from(error: RandomError) -> Self {
+        Self::Internal(error.to_string())
+    }
+}
+
+impl From<TokenKeyError> for Error {
+    fn from(error: TokenKeyError) -> Self {
+        Self::Internal(error.to_string())
+    }
+}
+
+impl From<RetryAfter> for Error {
+    fn from(error: RetryAfter) -> Self {
+        Self::Throttled(error)
+    }
+}

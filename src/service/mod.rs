@@ -1,0 +1,95 @@
+//! The use cases, one per function: may this actor do it, then one write transaction or one read.
+//!
+//! Everything that can change or show clinical data goes through here, whoever asks: the legacy
+//! API, later APIs, web pages, the command line. Must never know HTTP or SQL.
+//!
+//! Every write is repeatable: asking twice for the same thing gives the same answer and does it
+//! once, because phones send a request again when they lose the answer.
+
+pub mod appointments;
+mod error;
+pub mod mail;
+pub mod patients;
+mod policy;
+pub mod queue;
+pub mod readings;
+pub mod recovery;
+pub mod sessions;
+pub mod staff;
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+pub use error::Error;
+
+use crate::auth::password::PasswordHasher;
+use crate::auth::throttle::Throttle;
+use crate::auth::token::TokenKeys;
+use crate::auth::{Random, RandomError};
+use crate::clock::Clock;
+use crate::domain::actor::Actor;
+use crate::store::Store;
+use mail::Mailer;
+
+/// How long things live. All of it is configuration.
+#[derive(Clone, Copy, Debug)]
+pub struct Lifetimes {
+    /// Access tokens.
+    pub access: Duration,
+    /// Refresh tokens, from their last use.
+    pub refresh: Duration,
+    /// Recovery links for patients, by mail.
+    pub patient_recovery: Duration,
+    /// Recovery links for staff, by mail.
+    pub staff_recovery: Duration,
+    /// One-time codes handed out at the desk.
+    pub desk_code: Duration,
+}
+
+/// What the use cases work with. Cheap to share behind an [`Arc`].
+pub struct App {
+    /// The database.
+    pub store: Store,
+    /// Password hashing threads.
+    pub hasher: PasswordHasher,
+    /// Keys of access tokens.
+    pub tokens: TokenKeys,
+    /// Counts failed log-ins.
+    pub throttle: Throttle,
+    /// Sends mail, when there is a way to.
+    pub mailer: Mailer,
+    /// How long things live.
+    pub lifetimes: Lifetimes,
+    /// The wall clock.
+    pub clock: Arc<dyn Clock>,
+    /// The source of secrets.
+    pub random: Arc<dyn Random>,
+    /// When the node started: the zero of the monotonic clock.
+    pub started: Instant,
+}
+
+impl std::fmt::Debug for App {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("App")
+    }
+}
+
+impl App {
+    /// Milliseconds since the start, never going back.
+    fn monotonic_ms(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// A new session id: 128 random bits in hexadecimal. Not a secret.
+    fn session_id(&self) -> Result<String, RandomError> {
+        let mut bytes = [0; 16];
+        self.random.fill(&mut bytes)?;
+        Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+    }
+}
+
+/// The address that a throttle counts by; commands on the machine count as loopback.
+fn address(actor: &Actor) -> IpAddr {
+    actor.address.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST))
+}

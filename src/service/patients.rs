@@ -1,0 +1,247 @@
+//! Patients: register, show, edit, block.
+
+use super::{App, Error, policy};
+use crate::auth::Secret;
+use crate::auth::password::PasswordPolicy;
+use crate::domain::actor::Actor;
+use crate::domain::audit::{Entry, Object};
+use crate::domain::patient::{NewPatient, Patient, PatientPatch};
+use crate::domain::text::Invalid;
+use crate::limits;
+use crate::store::patients::Unique;
+use crate::store::sessions::{self, Owner};
+use crate::store::{Lane, Read, WriteTx, patients};
+
+const NO_PATIENT: Error = Error::NotFound("User not found");
+
+/// The profile of the acting patient.
+///
+/// # Errors
+/// When the actor is not a patient.
+pub async fn me(app: &App, actor: &Actor) -> Result<Patient, Error> {
+    let id = policy::patient(app, actor, "patient.read")?;
+    read(app, actor, id).await
+}
+
+/// Any patient, by staff.
+///
+/// # Errors
+/// When the actor is not staff, or there is no such patient.
+pub async fn get(app: &App, actor: &Actor, id: i64) -> Result<Patient, Error> {
+    policy::staff(app, actor, "patient.read")?;
+    read(app, actor, id).await
+}
+
+async fn read(app: &App, actor: &Actor, id: i64) -> Result<Patient, Error> {
+    let entry = Entry::new(actor, "patient.read")
+        .of_patient(id)
+        .on(Object::Patient, id);
+    let found = app
+        .store
+        .read(move |tx| patients::by_id(tx, id)?.ok_or(NO_PATIENT))
+        .await?;
+    app.store.note_access(entry)?;
+    Ok(found)
+}
+
+/// All patients, by id.
+///
+/// # Errors
+/// When the actor is not staff.
+pub async fn list(app: &App, actor: &Actor) -> Result<Vec<Patient>, Error> {
+    policy::staff(app, actor, "patient.list")?;
+    app.store.note_access(Entry::new(actor, "patient.list"))?;
+    app.store
+        .read(|tx| Ok(patients::list(tx, 0, limits::LEGACY_ROWS_MAX)?))
+        .await
+}
+
+/// Registers a patient.
+///
+/// # Errors
+/// [`Error::Taken`] when the DNI, address or hospital account is in use, [`Error::Invalid`] when
+/// the password is not acceptable.
+pub async fn register(
+    app: &App,
+    actor: &Actor,
+    new: NewPatient,
+    password: Secret,
+) -> Result<Patient, Error> {
+    policy::staff(app, actor, "patient.create")?;
+    let names = [new.dni.as_str(), new.email.as_str()];
+    PasswordPolicy::PATIENT
+        .check(&password, &names)
+        .map_err(|error| Error::invalid("password")(Invalid(error.to_string())))?;
+    let hash = app.hasher.hash(&password).await?.to_stored();
+    let actor = actor.clone();
+    app.store
+        .write(Lane::Interactive, move |tx| {
+            free(tx, Unique::Dni, new.dni.as_str(), None)?;
+            free(tx, Unique::Email, new.email.as_str(), None)?;
+            free(tx, Unique::HospitalAccount, &new.hospital_account, None)?;
+            let id = patients::insert(tx, &new, &hash)?;
+            let patient = patients::by_id(tx, id)?.ok_or(NO_PATIENT)?;
+            let entry = Entry::new(&actor, "patient.create")
+                .of_patient(id)
+                .on(Object::Patient, id);
+            Ok(tx.audit(&entry)?.with(patient))
+        })
+        .await
+}
+
+fn free(tx: &impl Read, field: Unique, value: &str, except: Option<i64>) -> Result<(), Error> {
+    if !patients::taken(tx, field, value, except)? {
+        return Ok(());
+    }
+    Err(Error::Taken(match field {
+        Unique::Dni => "dni",
+        Unique::Email => "email",
+        Unique::HospitalAccount => "hospital_account",
+    }))
+}
+
+/// The acting patient edits name, surname or e-mail address; other fields of the patch are
+/// staff's.
+///
+/// # Errors
+/// [`Error::Forbidden`] for other fields, [`Error::Taken`] when the address is in use.
+pub async fn edit_me(app: &App, actor: &Actor, patch: PatientPatch) -> Result<Patient, Error> {
+    let id = policy::patient(app, actor, "patient.update")?;
+    let own = PatientPatch {
+        tidepool: None,
+        hospital_account: None,
+        blocked: None,
+        ..patch
+    };
+    write_patch(app, actor, id, own).await
+}
+
+/// Staff edit a patient. Blocking one ends their sessions.
+///
+/// # Errors
+/// When the actor is not staff, there is no such patient, or a unique value is in use.
+pub async fn edit(
+    app: &App,
+    actor: &Actor,
+    id: i64,
+    patch: PatientPatch,
+) -> Result<Patient, Error> {
+    policy::staff(app, actor, "patient.update")?;
+    write_patch(app, actor, id, patch).await
+}
+
+async fn write_patch(
+    app: &App,
+    actor: &Actor,
+    id: i64,
+    patch: PatientPatch,
+) -> Result<Patient, Error> {
+    let actor = actor.clone();
+    app.store
+        .write(Lane::Interactive, move |tx| {
+            let entry = Entry::new(&actor, "patient.update")
+                .of_patient(id)
+                .on(Object::Patient, id);
+            let patient = apply(tx, id, &patch)?;
+            Ok(tx
+                .audit(&entry.detail(changed_fields(&patch)))?
+                .with(patient))
+        })
+        .await
+}
+
+fn apply(tx: &mut WriteTx<'_>, id: i64, patch: &PatientPatch) -> Result<Patient, Error> {
+    patients::login_by_id(tx, id)?.ok_or(NO_PATIENT)?;
+    if let Some(email) = &patch.email {
+        free(tx, Unique::Email, email.as_str(), Some(id))?;
+    }
+    if let Some(account) = &patch.hospital_account {
+        free(tx, Unique::HospitalAccount, account, Some(id))?;
+    }
+    patients::update(tx, id, patch)?;
+    if patch.blocked == Some(true) {
+        sessions::revoke_all(tx, Owner::Patient(id), None)?;
+    }
+    patients::by_id(tx, id)?.ok_or(NO_PATIENT)
+}
+
+/// The names of the fields, for the audit log; values stay out of it.
+fn changed_fields(patch: &PatientPatch) -> String {
+    let fields = [
+        ("name", patch.name.is_some()),
+        ("surname", patch.surname.is_some()),
+        ("email", patch.email.is_some()),
+        ("tidepool", patch.tidepool.is_some()),
+        ("hospital_account", patch.hospital_account.is_some()),
+        ("blocked", patch.blocked.is_some()),
+    ];
+    let named: Vec<_> = fields
+        .iter()
+        .filter(|(_, set)| *set)
+        .map(|(name, _)| *name)
+        .collect();
+    named.join(", ")
+}
+
+/// Blocks a patient, or lets a blocked one in again. A toggle cannot be repeated safely, so a
+/// request that comes again within the same second as the last change of the account changes
+/// nothing.
+///
+/// # Errors
+/// When the actor is not staff, or there is no such patient.
+pub async fn toggle_blocked(app: &App, actor: &Actor, id: i64) -> Result<Patient, Error> {
+    policy::staff(app, actor, "patient.block")?;
+    let actor = actor.clone();
+    app.store
+        .write(Lane::Interactive, move |tx| {
+            let patient = patients::by_id(tx, id)?.ok_or(NO_PATIENT)?;
+            let patch = PatientPatch {
+                blocked: Some(!patient.blocked),
+                ..PatientPatch::default()
+            };
+            let patient = apply(tx, id, &patch)?;
+            let action = if patient.blocked {
+                "patient.block"
+            } else {
+                "patient.unblock"
+            };
+            let entry = Entry::new(&actor, action)
+                .of_patient(id)
+                .on(Object::Patient, id);
+            Ok(tx.audit(&entry)?.with(patient))
+        })
+        .await
+}
+
+/// Blocks a patient or lets them in again, by DNI: for the command line.
+///
+/// # Errors
+/// When the actor is not staff, or there is no such patient.
+pub async fn set_blocked(
+    app: &App,
+    actor: &Actor,
+    dni: String,
+    blocked: bool,
+) -> Result<Patient, Error> {
+    let id = find_by_dni(app, actor, dni).await?.id;
+    let patch = PatientPatch {
+        blocked: Some(blocked),
+        ..PatientPatch::default()
+    };
+    edit(app, actor, id, patch).await
+}
+
+/// A patient by DNI.
+///
+/// # Errors
+/// When the actor is not staff, or there is no such patient.
+pub async fn find_by_dni(app: &App, actor: &Actor, dni: String) -> Result<Patient, Error> {
+    policy::staff(app, actor, "patient.read")?;
+    let found = app
+        .store
+        .read(move |tx| patients::by_dni(tx, &dni)?.ok_or(NO_PATIENT))
+        .await?;
+    app.store
+        .note_access(Entry::new(actor, "patient.read").of_patient(found.id))?;
+    Ok(found)
+}

@@ -1,0 +1,324 @@
+//! The appointment queue: patients ask for a place, staff decide.
+
+use super::{App, Error, policy};
+use crate::domain::actor::Actor;
+use crate::domain::audit::{Entry, Object};
+use crate::domain::queue::{QueueAction, QueueDay, QueueEntry, QueueState, Refusal, SIZE_MAX};
+use crate::domain::text::{self, Invalid};
+use crate::store::{Audited, Lane, Read, WriteTx, appointments, queue};
+
+const NO_ENTRY: Error = Error::NotFound("Appointment does not exist in queue");
+
+/// Where the acting patient stands; `None` when they are not in the queue.
+///
+/// # Errors
+/// When the actor is not a patient.
+pub async fn state(app: &App, actor: &Actor) -> Result<Option<QueueState>, Error> {
+    let id = policy::patient(app, actor, "queue.read")?;
+    app.store.note_access(Entry::new(actor, "queue.read"))?;
+    app.store
+        .read(move |tx| Ok(queue::by_patient(tx, id)?.map(|entry| entry.state)))
+        .await
+}
+
+/// How many go before the acting patient; `None` when they do not wait.
+///
+/// # Errors
+/// When the actor is not a patient.
+pub async fn position(app: &App, actor: &Actor) -> Result<Option<i64>, Error> {
+    let id = policy::patient(app, actor, "queue.read")?;
+    app.store.note_access(Entry::new(actor, "queue.read"))?;
+    app.store
+        .read(move |tx| {
+            let waiting = |entry: &QueueEntry| entry.state == QueueState::Pending;
+            let entry = queue::by_patient(tx, id)?.filter(waiting);
+            Ok(entry.map(|entry| queue::rank(tx, &entry)).transpose()?)
+        })
+        .await
+}
+
+/// The current queue day. Anyone who is logged in may know whether it is open.
+///
+/// # Errors
+/// When nobody is logged in.
+pub async fn day(app: &App, actor: &Actor) -> Result<QueueDay, Error> {
+    if actor.patient_id().is_none() {
+        policy::staff(app, actor, "queue.read")?;
+    }
+    app.store.read(|tx| Ok(queue::current_day(tx)?)).await
+}
+
+/// A place in the queue, and whether it was given just now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Submitted {
+    /// Placement.
+    pub placement: i64,
+    /// False when the patient had it already.
+    pub new: bool,
+}
+
+/// Gives the acting patient a place. Asking again gives the same place.
+///
+/// # Errors
+/// [`Error::QueueClosed`] or [`Error::QueueFull`].
+pub async fn submit(app: &App, actor: &Actor) -> Result<Submitted, Error> {
+    let patient_id = policy::patient(app, actor, "queue.submit")?;
+    let actor = actor.clone();
+    app.store
+        .write(Lane::Interactive, move |tx| {
+            let entry = Entry::new(&actor, "queue.submit");
+            if let Some(held) = queue::by_patient(tx, patient_id)? {
+                let entry = entry
+                    .on(Object::QueueEntry, held.placement)
+                    .detail("repeated");
+                return Ok(tx.audit(&entry)?.with(Submitted {
+                    placement: held.placement,
+                    new: false,
+                }));
+            }
+            let day = queue::current_day(tx)?;
+            if !day.open {
+                return Err(Error::QueueClosed);
+            }
+            if queue::occupied(tx)? >= day.size {
+                return Err(Error::QueueFull);
+            }
+            let placement = queue::insert_entry(tx, day.id, patient_id)?;
+            let entry = entry.on(Object::QueueEntry, placement);
+            Ok(tx.audit(&entry)?.with(Submitted {
+                placement,
+                new: true,
+            }))
+        })
+        .await
+}
+
+/// The acting patient gives up their place. Nothing happens when they have none to give up.
+///
+/// # Errors
+/// [`Error::WrongState`] once the place was turned down or used.
+pub async fn cancel(app: &App, actor: &Actor) -> Result<(), Error> {
+    let patient_id = policy::patient(app, actor, "queue.cancel")?;
+    let actor = actor.clone();
+    app.store
+        .write(Lane::Interactive, move |tx| {
+            match queue::by_patient(tx, patient_id)? {
+                Some(entry) => {
+                    apply(tx, &actor, &entry, QueueAction::Cancel).map(|done| done.with(()))
+                }
+                None => Ok(tx.audit(&Entry::new(&actor, "queue.cancel").detail("repeated"))?),
+            }
+        })
+        .await
+}
+
+/// Staff accept, deny, note a no-show, or put a patient back. Repeating it changes nothing.
+///
+/// # Errors
+/// [`Error::NotFound`] for an unknown placement, [`Error::WrongState`], [`Error::QueueFull`].
+pub async fn decide(
+    app: &App,
+    actor: &Actor,
+    placement: i64,
+    action: QueueAction,
+) -> Result<QueueState, Error> {
+    policy::staff(app, actor, name(action))?;
+    let actor = actor.clone();
+    app.store
+        .write(Lane::Interactive, move |tx| {
+            let entry = queue::by_placement(tx, placement)?.ok_or(NO_ENTRY)?;
+            apply(tx, &actor, &entry, action)
+        })
+        .await
+}
+
+fn apply(
+    tx: &mut WriteTx<'_>,
+    actor: &Actor,
+    entry: &QueueEntry,
+    action: QueueAction,
+) -> Result<Audited<QueueState>, Error> {
+    // A place that was left on an earlier day is history, not part of the queue.
+    if entry.state == QueueState::Cleared {
+        return Err(NO_ENTRY);
+    }
+    let free = queue::current_day(tx)?.size - queue::occupied(tx)?;
+    let after = entry
+        .state
+        .after(action, free)
+        .map_err(|refusal| match refusal {
+            Refusal::WrongState(state) => Error::WrongState(state),
+            Refusal::Full => Error::QueueFull,
+        })?;
+    let log = Entry::new(actor, name(action))
+        .of_patient(entry.patient_id)
+        .on(Object::QueueEntry, entry.placement);
+    if after == entry.state {
+        return Ok(tx.audit(&log.detail("repeated"))?.with(after));
+    }
+    queue::set_state(tx, entry.placement, after)?;
+    if action == QueueAction::PutBack
+        && let Some(former) = appointments::by_queue_entry(tx, entry.placement)?
+    {
+        appointments::detach(tx, former.id)?;
+    }
+    let log = log.detail(format!("{} to {}", entry.state.as_str(), after.as_str()));
+    Ok(tx.audit(&log)?.with(after))
+}
+
+/// The name of an action in the audit log.
+const fn name(action: QueueAction) -> &'static str {
+    match action {
+        QueueAction::Accept => "queue.accept",
+        QueueAction::Deny => "queue.deny",
+        QueueAction::Create => "queue.create",
+        QueueAction::Cancel => "queue.cancel",
+        QueueAction::NoShow => "queue.no_show",
+        QueueAction::PutBack => "queue.put_back",
+        QueueAction::Clear => "queue.clear",
+    }
+}
+
+/// Lets a waiting patient go before others, for a reason. Priority 0 takes it back.
+///
+/// # Errors
+/// When the priority is not 0 to 9, the reason is missing, or the patient does not wait.
+pub async fn prioritize(
+    app: &App,
+    actor: &Actor,
+    placement: i64,
+    priority: i64,
+    reason: Option<String>,
+) -> Result<(), Error> {
+    policy::staff(app, actor, "queue.prioritize")?;
+    if !(0..=9).contains(&priority) {
+        return Err(Error::invalid("priority")(Invalid::new(
+            "must be from 0 to 9",
+        )));
+    }
+    let reason = reason
+        .as_deref()
+        .map(text::line)
+        .transpose()
+        .map_err(Error::invalid("reason"))?;
+    if priority > 0 && reason.is_none() {
+        return Err(Error::invalid("reason")(Invalid::new(
+            "say why this patient goes first",
+        )));
+    }
+    let actor = actor.clone();
+    app.store
+        .write(Lane::Interactive, move |tx| {
+            let entry = queue::by_placement(tx, placement)?.ok_or(NO_ENTRY)?;
+            if !entry.state.occupies() {
+                return Err(Error::WrongState(entry.state));
+            }
+            queue::set_priority(tx, placement, priority, reason.as_deref())?;
+            let log = Entry::new(&actor, "queue.prioritize").of_patient(entry.patient_id);
+            Ok(tx.audit(
+                &log.on(Object::QueueEntry, placement)
+                    .detail(format!("priority {priority}")),
+            )?)
+        })
+        .await
+}
+
+/// The live entries, all or those in one state, by placement.
+///
+/// # Errors
+/// When the actor is not staff.
+pub async fn entries(
+    app: &App,
+    actor: &Actor,
+    state: Option<QueueState>,
+) -> Result<Vec<QueueEntry>, Error> {
+    policy::staff(app, actor, "queue.list")?;
+    app.store.note_access(Entry::new(actor, "queue.list"))?;
+    app.store
+        .read(move |tx| Ok(queue::live_entries(tx, state)?))
+        .await
+}
+
+/// Opens the queue. A new day begins: those who still wait or were accepted keep their places,
+/// those who were turned down or have sent their form may submit again. Opening an open queue
+/// changes nothing.
+///
+/// # Errors
+/// When the actor is not staff.
+pub async fn open(app: &App, actor: &Actor) -> Result<(), Error> {
+    change_day(app, actor, "queue.open", |tx| {
+        let day = queue::current_day(tx)?;
+        if day.open {
+            Ok(day.id)
+        } else {
+            Ok(queue::open_day(tx)?)
+        }
+    })
+    .await
+}
+
+/// Closes the queue. Entries stay.
+///
+/// # Errors
+/// When the actor is not staff.
+pub async fn close(app: &App, actor: &Actor) -> Result<(), Error> {
+    change_day(app, actor, "queue.close", |tx| {
+        let day = queue::current_day(tx)?;
+        if day.open {
+            queue::close_day(tx, day.id)?;
+        }
+        Ok(day.id)
+    })
+    .await
+}
+
+/// Takes everybody out of the queue. Appointments and resolutions stay.
+///
+/// # Errors
+/// When the actor is not staff.
+pub async fn clear(app: &App, actor: &Actor) -> Result<(), Error> {
+    change_day(app, actor, "queue.clear", |tx| {
+        for entry in queue::live_entries(tx, None)? {
+            queue::set_state(tx, entry.placement, QueueState::Cleared)?;
+        }
+        Ok(queue::current_day(tx)?.id)
+    })
+    .await
+}
+
+/// Sets how many places the queue has, today and from now on. A size below the occupied places
+/// takes nobody out; it only lets nobody in.
+///
+/// # Errors
+/// When the actor is not staff, or the size is not 0 to [`SIZE_MAX`].
+pub async fn resize(app: &App, actor: &Actor, size: i64) -> Result<(), Error> {
+    if !(0..=SIZE_MAX).contains(&size) {
+        return Err(Error::invalid("new_size")(Invalid(format!(
+            "must be from 0 to {SIZE_MAX}"
+        ))));
+    }
+    change_day(app, actor, "queue.resize", move |tx| {
+        queue::set_size(tx, size)?;
+        Ok(queue::current_day(tx)?.id)
+    })
+    .await
+}
+
+async fn change_day<F>(
+    app: &App,
+    actor: &Actor,
+    action: &'static str,
+    change: F,
+) -> Result<(), Error>
+where
+    F: FnOnce(&mut WriteTx<'_>) -> Result<i64, Error> + Send + 'static,
+{
+    policy::staff(app, actor, action)?;
+    let actor = actor.clone();
+    app.store
+        .write(Lane::Interactive, move |tx| {
+            let day = change(tx)?;
+            Ok(tx.audit(&Entry::new(&actor, action).on(Object::QueueDay, day))?)
+        })
+        .await
+}

@@ -1,0 +1,215 @@
+//! Glucose readings: hand in, show, mark as an error.
+
+use super::{App, Error, policy};
+use crate::domain::actor::Actor;
+use crate::domain::audit::{Entry, Object};
+use crate::domain::glucose::{NewReading, Reading};
+use crate::domain::streak::{ACHIEVEMENTS, Achievement, Attribute, Counters, READINGS_A_DAY};
+use crate::domain::time::Timestamp;
+use crate::limits;
+use crate::store::idempotency::{self, IdempotencyKey};
+use crate::store::{Audited, Lane, Read, WriteTx, patients, readings};
+
+/// How far back "latest" looks, by the time of the reading.
+const LATEST_MS: i64 = 15 * 24 * 3600 * 1000;
+const NO_READING: Error = Error::NotFound("Reading not found");
+const NO_PATIENT: Error = Error::NotFound("User not found");
+
+/// Stores a reading of the acting patient, or one that staff type in for a patient.
+///
+/// A reading with a time is the same as one that is stored with the same time, value, type, source
+/// and notes: the stored one is answered. One without a time is taken now, and is repeated only
+/// when it comes with the same `key`.
+///
+/// # Errors
+/// [`Error::Forbidden`] for another patient's reading, [`Error::NotFound`] for an unknown patient.
+pub async fn create(
+    app: &App,
+    actor: &Actor,
+    new: NewReading,
+    key: Option<IdempotencyKey>,
+) -> Result<Reading, Error> {
+    if actor.patient_id() != Some(new.patient_id) {
+        policy::staff(app, actor, "reading.create")?;
+    }
+    let actor = actor.clone();
+    app.store
+        .write(Lane::Interactive, move |tx| insert(tx, &actor, &new, key))
+        .await
+}
+
+fn insert(
+    tx: &mut WriteTx<'_>,
+    actor: &Actor,
+    new: &NewReading,
+    key: Option<IdempotencyKey>,
+) -> Result<Audited<Reading>, Error> {
+    let entry = Entry::new(actor, "reading.create").of_patient(new.patient_id);
+    if let Some(stored) = find_repeated(tx, new, key.as_ref())? {
+        let entry = entry.on(Object::Reading, stored.id).detail("repeated");
+        return Ok(tx.audit(&entry)?.with(stored));
+    }
+    if patients::login_by_id(tx, new.patient_id)?.is_none() {
+        return Err(NO_PATIENT);
+    }
+    let now = tx.now();
+    let measured_at = new.measured_at.unwrap_or(now);
+    let id = readings::insert(tx, new, measured_at)?;
+    patients::count_reading(tx, new.patient_id, now.day())?;
+    if let Some(key) = key.filter(|_| new.measured_at.is_none()) {
+        idempotency::remember(tx, &key, id)?;
+    }
+    let reading = Reading {
+        id,
+        patient_id: new.patient_id,
+        glucose_mg_dl: new.glucose.mg_dl(),
+        reading_type: new.reading_type,
+        measured_at,
+        notes: new.notes.clone(),
+    };
+    Ok(tx.audit(&entry.on(Object::Reading, id))?.with(reading))
+}
+
+fn find_repeated(
+    tx: &impl Read,
+    new: &NewReading,
+    key: Option<&IdempotencyKey>,
+) -> Result<Option<Reading>, Error> {
+    if let Some(measured_at) = new.measured_at {
+        return Ok(readings::find_same(tx, new, measured_at)?);
+    }
+    let Some(id) = key
+        .map(|key| idempotency::find(tx, key))
+        .transpose()?
+        .flatten()
+    else {
+        return Ok(None);
+    };
+    Ok(readings::by_id(tx, id)?.map(|(reading, _)| reading))
+}
+
+/// The readings of the acting patient: the newest [`limits::LEGACY_READINGS_MAX`], by id.
+///
+/// # Errors
+/// When the actor is not a patient.
+pub async fn mine(app: &App, actor: &Actor, latest: bool) -> Result<Vec<Reading>, Error> {
+    let id = policy::patient(app, actor, "reading.list")?;
+    list(app, actor, id, latest).await
+}
+
+/// The same for any patient, by staff.
+///
+/// # Errors
+/// When the actor is not staff, or there is no such patient.
+pub async fn of_patient(
+    app: &App,
+    actor: &Actor,
+    id: i64,
+    latest: bool,
+) -> Result<Vec<Reading>, Error> {
+    policy::staff(app, actor, "reading.list")?;
+    list(app, actor, id, latest).await
+}
+
+async fn list(app: &App, actor: &Actor, id: i64, latest: bool) -> Result<Vec<Reading>, Error> {
+    app.store
+        .note_access(Entry::new(actor, "reading.list").of_patient(id))?;
+    app.store
+        .read(move |tx| {
+            if patients::login_by_id(tx, id)?.is_none() {
+                return Err(NO_PATIENT);
+            }
+            let since = if latest {
+                Timestamp(tx.now().0 - LATEST_MS)
+            } else {
+                Timestamp(i64::MIN)
+            };
+            Ok(readings::newest(
+                tx,
+                id,
+                since,
+                limits::LEGACY_READINGS_MAX,
+            )?)
+        })
+        .await
+}
+
+/// The newest readings of all patients.
+///
+/// # Errors
+/// When the actor is not staff.
+pub async fn all(app: &App, actor: &Actor) -> Result<Vec<Reading>, Error> {
+    policy::staff(app, actor, "reading.list_all")?;
+    app.store
+        .note_access(Entry::new(actor, "reading.list_all"))?;
+    app.store
+        .read(|tx| Ok(readings::newest_of_all(tx, limits::LEGACY_READINGS_MAX)?))
+        .await
+}
+
+/// Marks a reading as entered in error. It no longer counts, and stays in the database.
+///
+/// # Errors
+/// When the actor is not staff, or there is no such reading that counts.
+pub async fn mark_entered_in_error(app: &App, actor: &Actor, id: i64) -> Result<(), Error> {
+    policy::staff(app, actor, "reading.entered_in_error")?;
+    let actor = actor.clone();
+    app.store
+        .write(Lane::Interactive, move |tx| {
+            let (reading, recorded_at) = readings::by_id(tx, id)?.ok_or(NO_READING)?;
+            readings::mark_entered_in_error(tx, id)?;
+            patients::uncount_reading(tx, reading.patient_id, recorded_at.day())?;
+            let entry = Entry::new(&actor, "reading.entered_in_error");
+            Ok(tx.audit(&entry.of_patient(reading.patient_id).on(Object::Reading, id))?)
+        })
+        .await
+}
+
+/// What the streak page shows.
+#[derive(Clone, Copy, Debug)]
+pub struct Streak {
+    /// The stored counters.
+    pub counters: Counters,
+    /// Days in a row, as of today.
+    pub streak: i64,
+    /// Readings today, starting again at each fourth.
+    pub four_times_today: i64,
+}
+
+/// The streak of the acting patient.
+///
+/// # Errors
+/// When the actor is not a patient.
+pub async fn streak(app: &App, actor: &Actor) -> Result<Streak, Error> {
+    let id = policy::patient(app, actor, "streak.read")?;
+    app.store.note_access(Entry::new(actor, "streak.read"))?;
+    app.store
+        .read(move |tx| {
+            let today = tx.now().day();
+            let counters = patients::counters(tx, id)?;
+            let readings = patients::readings_on(tx, id, today)?;
+            let streak = counters.streak_on(today);
+            Ok(Streak {
+                counters,
+                streak,
+                four_times_today: readings % READINGS_A_DAY,
+            })
+        })
+        .await
+}
+
+/// Every achievement with how far the acting patient has come, at most its threshold.
+///
+/// # Errors
+/// When the actor is not a patient.
+pub async fn achievements(app: &App, actor: &Actor) -> Result<Vec<(Achievement, i64)>, Error> {
+    let counters = streak(app, actor).await?.counters;
+    let progress = |achievement: Achievement| {
+        let value = match achievement.attribute {
+            Attribute::TimesMeasured => counters.times_measured,
+            Attribute::MaxStreak => counters.max_streak,
+        };
+        (achievement, value.clamp(0, achievement.threshold))
+    };
+    Ok(ACHIEVEMENTS.into_iter().map(progress).collect())
+}

@@ -1,0 +1,211 @@
+//! A forgotten password: by a link in a mail, or by a one-time code from the desk.
+//!
+//! Asking for a mail answers the same whether or not the address is known. A code works once, for
+//! a short time, and ends every session of its account.
+
+use super::mail::Mail;
+use super::sessions::{after, store_password, who};
+use super::{App, Error, address, policy, staff as staff_service};
+use crate::auth::Secret;
+use crate::auth::opaque::{DeskCode, OpaqueToken, Purpose};
+use crate::auth::password::PasswordPolicy;
+use crate::auth::token::Audience;
+use crate::domain::actor::{Actor, Role};
+use crate::domain::audit::{Entry, Object, Outcome};
+use crate::domain::text::Invalid;
+use crate::store::sessions::{self, Owner, RecoveryKind};
+use crate::store::{Lane, Read, patients, staff};
+
+/// Sends a recovery link to the account with this address (or user name, for staff), if there is
+/// one.
+///
+/// # Errors
+/// [`Error::Throttled`] when too many were asked for from one address.
+pub async fn request_mail(
+    app: &App,
+    actor: &Actor,
+    audience: Audience,
+    name: &str,
+) -> Result<(), Error> {
+    // Each request counts: mail is a way to annoy people.
+    let key = format!(
+        "recovery:{}:{}",
+        audience.as_str(),
+        name.trim().to_lowercase()
+    );
+    let attempt = app
+        .throttle
+        .check(&key, address(actor), || app.monotonic_ms())
+        .await?;
+    attempt.record_failure(app.monotonic_ms());
+    let token = OpaqueToken::generate(Purpose::Recovery, &*app.random)?;
+    let (digest, name, actor) = (token.digest(), name.trim().to_owned(), actor.clone());
+    let lifetime = match audience {
+        Audience::Patient => app.lifetimes.patient_recovery,
+        Audience::Staff => app.lifetimes.staff_recovery,
+    };
+    let to = app
+        .store
+        .write(Lane::Interactive, move |tx| {
+            let entry = Entry::new(&actor, "recovery.request");
+            let Some((owner, email)) = recipient(tx, audience, &name)? else {
+                return Ok(tx.audit(&entry.outcome(Outcome::Failed))?.with(None));
+            };
+            sessions::add_recovery(
+                tx,
+                owner,
+                RecoveryKind::Mail,
+                &digest,
+                after(tx.now(), lifetime),
+            )?;
+            Ok::<_, Error>(tx.audit(&concerning(entry, owner))?.with(Some(email)))
+        })
+        .await?;
+    if let Some(to) = to {
+        app.mailer.send(Mail::recovery(audience, to, &token));
+    }
+    Ok(())
+}
+
+fn recipient(
+    tx: &impl Read,
+    audience: Audience,
+    name: &str,
+) -> Result<Option<(Owner, String)>, Error> {
+    Ok(match audience {
+        Audience::Patient => patients::login(tx, name)?
+            .filter(|_| name.contains('@'))
+            .map(|patient| (Owner::Patient(patient.id), patient.email)),
+        Audience::Staff => {
+            staff::by_name(tx, name)?.map(|staff| (Owner::Staff(staff.id), staff.email))
+        }
+    })
+}
+
+fn concerning(entry: Entry, owner: Owner) -> Entry {
+    match owner {
+        Owner::Patient(id) => entry.of_patient(id).on(Object::Patient, id),
+        Owner::Staff(id) => entry.on(Object::Staff, id),
+    }
+}
+
+/// Makes a one-time code for a patient, to be read out at the desk.
+///
+/// # Errors
+/// When the actor is not staff, or there is no such patient.
+pub async fn desk_code(app: &App, actor: &Actor, patient_id: i64) -> Result<DeskCode, Error> {
+    policy::staff(app, actor, "recovery.desk_code")?;
+    make_code(app, actor, Owner::Patient(patient_id)).await
+}
+
+/// Makes a one-time code for a member of staff.
+///
+/// # Errors
+/// When the actor is not an admin, or there is no such member of staff.
+pub async fn staff_code(app: &App, actor: &Actor, staff_id: i64) -> Result<DeskCode, Error> {
+    policy::admin(app, actor, "recovery.desk_code")?;
+    make_code(app, actor, Owner::Staff(staff_id)).await
+}
+
+async fn make_code(app: &App, actor: &Actor, owner: Owner) -> Result<DeskCode, Error> {
+    let code = DeskCode::generate(&*app.random)?;
+    let (digest, actor, lifetime) = (code.digest(), actor.clone(), app.lifetimes.desk_code);
+    app.store
+        .write(Lane::Interactive, move |tx| {
+            let exists = match owner {
+                Owner::Patient(id) => patients::login_by_id(tx, id)?.is_some(),
+                Owner::Staff(id) => staff::by_id(tx, id)?.is_some(),
+            };
+            if !exists {
+                return Err(Error::NotFound("User not found"));
+            }
+            sessions::add_recovery(
+                tx,
+                owner,
+                RecoveryKind::Desk,
+                &digest,
+                after(tx.now(), lifetime),
+            )?;
+            Ok(tx.audit(&concerning(Entry::new(&actor, "recovery.desk_code"), owner))?)
+        })
+        .await?;
+    Ok(code)
+}
+
+/// Sets a new password with a recovery token or a desk code, and ends every session of the account.
+///
+/// # Errors
+/// [`Error::RecoveryInvalid`], [`Error::RecoveryExpired`], [`Error::Invalid`] for a weak password
+/// (the code stays usable), [`Error::Throttled`] after too many wrong codes.
+pub async fn reset(app: &App, actor: &Actor, code: &str, password: Secret) -> Result<(), Error> {
+    let address = address(actor);
+    let key = format!("reset:{address}");
+    let attempt = app
+        .throttle
+        .check(&key, address, || app.monotonic_ms())
+        .await?;
+    let result = try_reset(app, actor, code, password).await;
+    match &result {
+        Ok(()) => attempt.record_success(),
+        Err(Error::RecoveryInvalid | Error::RecoveryExpired) => {
+            attempt.record_failure(app.monotonic_ms());
+            let entry = Entry::new(actor, "recovery.reset").outcome(Outcome::Denied);
+            app.store.note_access(entry)?;
+        }
+        Err(_) => {}
+    }
+    result
+}
+
+async fn try_reset(app: &App, actor: &Actor, code: &str, password: Secret) -> Result<(), Error> {
+    let digest = OpaqueToken::parse(Purpose::Recovery, code.trim())
+        .map(|token| token.digest())
+        .or_else(|_| DeskCode::parse(code).map(|code| code.digest()))
+        .map_err(|_| Error::RecoveryInvalid)?;
+    let names = app.store.read(move |tx| account_names(tx, &digest)).await?;
+    check_password(&password, &names)?;
+    let hash = app.hasher.hash(&password).await?.to_stored();
+    let actor = actor.clone();
+    app.store
+        .write(Lane::Interactive, move |tx| {
+            // Looked up again: somebody may have used it while the password was hashed.
+            let owner = usable(tx, &digest)?;
+            store_password(tx, owner, &hash, false)?;
+            sessions::revoke_all(tx, owner, None)?;
+            sessions::forget_recoveries(tx, owner)?;
+            let actor = actor.becomes(who(owner, Role::Staff), None);
+            Ok(tx.audit(&concerning(Entry::new(&actor, "recovery.reset"), owner))?)
+        })
+        .await
+}
+
+fn usable(tx: &impl Read, digest: &[u8; 32]) -> Result<Owner, Error> {
+    let (owner, expires_at) = sessions::recovery(tx, digest)?.ok_or(Error::RecoveryInvalid)?;
+    if tx.now() >= expires_at {
+        Err(Error::RecoveryExpired)
+    } else {
+        Ok(owner)
+    }
+}
+
+/// The names that the new password must not equal, and which rules hold for it.
+fn account_names(tx: &impl Read, digest: &[u8; 32]) -> Result<(Owner, Vec<String>), Error> {
+    let owner = usable(tx, digest)?;
+    let names = match owner {
+        Owner::Patient(id) => {
+            patients::login_by_id(tx, id)?.map(|found| vec![found.dni, found.email])
+        }
+        Owner::Staff(id) => staff::by_id(tx, id)?.map(|found| vec![found.username, found.email]),
+    };
+    Ok((owner, names.ok_or(Error::RecoveryInvalid)?))
+}
+
+fn check_password(password: &Secret, (owner, names): &(Owner, Vec<String>)) -> Result<(), Error> {
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    match owner {
+        Owner::Patient(_) => PasswordPolicy::PATIENT
+            .check(password, &names)
+            .map_err(|error| Error::invalid("new_password")(Invalid(error.to_string()))),
+        Owner::Staff(_) => staff_service::check_password(password, &names),
+    }
+}

@@ -1,0 +1,363 @@
+//! Log-in, refresh, log-out, and who a request comes from.
+//!
+//! An unknown name costs the time of a real hash and gets the same answer as a wrong password. A
+//! failed attempt is in the audit log, without the name that was tried.
+
+use super::{App, Error, address};
+use crate::auth::Secret;
+use crate::auth::opaque::{OpaqueToken, Purpose};
+use crate::auth::password::PasswordHash;
+use crate::auth::refresh::{RefreshDecision, decide};
+use crate::auth::token::{Audience, Claims, TokenError};
+use crate::domain::actor::{Actor, Role, Who};
+use crate::domain::audit::{Entry, Outcome};
+use crate::domain::time::Timestamp;
+use crate::limits;
+use crate::store::sessions::{self, Owner, Presented, SessionStatus};
+use crate::store::{Lane, Read, WriteTx, patients, staff};
+
+/// What a log-in or refresh hands out.
+#[derive(Clone, Debug)]
+pub struct Tokens {
+    /// The access token, a JWT.
+    pub access: Secret,
+    /// The refresh token.
+    pub refresh: Secret,
+    /// Seconds until the access token is too old.
+    pub expires_in_s: i64,
+}
+
+/// What a log-in looks up, for patients and staff alike.
+struct Account {
+    owner: Owner,
+    subject: String,
+    blocked: bool,
+    password_hash: String,
+    password_reset_required: bool,
+}
+
+/// Logs in with a password: a patient by DNI or e-mail address, staff by user name or address.
+///
+/// # Errors
+/// [`Error::BadCredentials`], [`Error::Blocked`], [`Error::PasswordResetRequired`] (patients only:
+/// staff can change it once they are in), [`Error::Throttled`], [`Error::Busy`].
+pub async fn log_in(
+    app: &App,
+    actor: &Actor,
+    audience: Audience,
+    name: &str,
+    password: Secret,
+) -> Result<Tokens, Error> {
+    let key = format!("{}:{}", audience.as_str(), name.trim().to_lowercase());
+    let attempt = app
+        .throttle
+        .check(&key, address(actor), || app.monotonic_ms())
+        .await?;
+    let account = find(app, audience, name.trim().to_owned()).await?;
+    // A damaged hash is a failed log-in that costs the same; `islet doctor` reports it.
+    let stored = account
+        .as_ref()
+        .and_then(|found| PasswordHash::parse(&found.password_hash).ok());
+    let verified = app.hasher.verify(password.clone(), stored.clone()).await?;
+    let Some(account) = account.filter(|_| verified) else {
+        attempt.record_failure(app.monotonic_ms());
+        note_refusal(app, actor, None, "wrong name or password").await?;
+        return Err(Error::BadCredentials);
+    };
+    attempt.record_success();
+    let legacy = stored.as_ref().is_some_and(PasswordHash::is_wrapped);
+    let refused = if account.blocked {
+        Some((Error::Blocked, "blocked"))
+    } else if account.password_reset_required
+        && matches!(account.owner, Owner::Patient(_))
+        && !legacy
+    {
+        Some((Error::PasswordResetRequired, "password reset required"))
+    } else {
+        None
+    };
+    if let Some((error, reason)) = refused {
+        note_refusal(app, actor, Some(account.owner), reason).await?;
+        return Err(error);
+    }
+    let rehashed = match stored {
+        Some(hash) if hash.needs_rehash() => Some(app.hasher.hash(&password).await?),
+        _ => None,
+    };
+    begin(app, actor, audience, account, rehashed, legacy).await
+}
+
+async fn find(app: &App, audience: Audience, name: String) -> Result<Option<Account>, Error> {
+    app.store
+        .read(move |tx| match audience {
+            Audience::Patient => Ok(patients::login(tx, &name)?.map(|patient| Account {
+                owner: Owner::Patient(patient.id),
+                subject: patient.dni,
+                blocked: patient.blocked,
+                password_hash: patient.password_hash,
+                password_reset_required: patient.password_reset_required,
+            })),
+            Audience::Staff => Ok(staff::by_name(tx, &name)?.map(|staff| Account {
+                owner: Owner::Staff(staff.id),
+                subject: staff.username,
+                blocked: staff.blocked || staff.role.is_none(),
+                password_hash: staff.password_hash,
+                password_reset_required: staff.password_reset_required,
+            })),
+        })
+        .await
+}
+
+async fn begin(
+    app: &App,
+    actor: &Actor,
+    audience: Audience,
+    account: Account,
+    rehashed: Option<PasswordHash>,
+    legacy: bool,
+) -> Result<Tokens, Error> {
+    let session = app.session_id()?;
+    let refresh = OpaqueToken::generate(Purpose::Refresh, &*app.random)?;
+    let (owner, digest, lifetime) = (account.owner, refresh.digest(), app.lifetimes.refresh);
+    let id = session.clone();
+    let actor = actor.becomes(who(owner, Role::Staff), Some(session.clone()));
+    app.store
+        .write(Lane::Interactive, move |tx| {
+            if let Some(hash) = rehashed {
+                // A password that the weak legacy hash protected is used once more, then replaced.
+                store_password(
+                    tx,
+                    owner,
+                    &hash.to_stored(),
+                    account.password_reset_required || legacy,
+                )?;
+            }
+            sessions::begin(tx, &id, owner, &digest, after(tx.now(), lifetime))?;
+            Ok::<_, Error>(tx.audit(&Entry::new(&actor, "session.log_in"))?)
+        })
+        .await?;
+    tokens(app, audience, owner, account.subject, session, &refresh)
+}
+
+/// Stores a new password hash of either kind of account.
+pub(super) fn store_password(
+    tx: &mut WriteTx<'_>,
+    owner: Owner,
+    hash: &str,
+    reset_required: bool,
+) -> Result<(), Error> {
+    match owner {
+        Owner::Patient(id) => patients::set_password(tx, id, hash, reset_required)?,
+        Owner::Staff(id) => staff::set_password(tx, id, hash, reset_required)?,
+    }
+    Ok(())
+}
+
+async fn note_refusal(
+    app: &App,
+    actor: &Actor,
+    owner: Option<Owner>,
+    reason: &'static str,
+) -> Result<(), Error> {
+    let mut entry = Entry::new(actor, "session.log_in")
+        .outcome(Outcome::Denied)
+        .detail(reason);
+    if let Some(owner) = owner {
+        entry.actor = actor.becomes(who(owner, Role::Staff), None);
+        entry.patient_id = entry.actor.patient_id();
+    }
+    app.store
+        .write(Lane::Interactive, move |tx| Ok(tx.audit(&entry)?))
+        .await
+}
+
+fn tokens(
+    app: &App,
+    audience: Audience,
+    owner: Owner,
+    subject: String,
+    session_id: String,
+    refresh: &OpaqueToken,
+) -> Result<Tokens, Error> {
+    let (Owner::Patient(user_id) | Owner::Staff(user_id)) = owner;
+    let issued_at_s = app.clock.now().0.div_euclid(1000);
+    let expires_in_s = i64::try_from(app.lifetimes.access.as_secs()).unwrap_or(i64::MAX);
+    let expires_at_s = issued_at_s.saturating_add(expires_in_s);
+    let claims = Claims {
+        audience,
+        subject,
+        user_id,
+        session_id,
+        issued_at_s,
+        expires_at_s,
+    };
+    let access = Secret::new(app.tokens.issue(&claims)?);
+    Ok(Tokens {
+        access,
+        refresh: Secret::new(refresh.expose().to_owned()),
+        expires_in_s,
+    })
+}
+
+/// Hands out new tokens for a refresh token. `arrived` is when the request came in.
+///
+/// # Errors
+/// [`Error::BadRefreshToken`] when it is unknown, too old, revoked, or was used by two parties; the
+/// last also ends the session.
+pub async fn refresh(
+    app: &App,
+    actor: &Actor,
+    audience: Audience,
+    token: &str,
+    arrived: Timestamp,
+) -> Result<Tokens, Error> {
+    let presented =
+        OpaqueToken::parse(Purpose::Refresh, token).map_err(|_| Error::BadRefreshToken)?;
+    let next = OpaqueToken::generate(Purpose::Refresh, &*app.random)?;
+    let (digest, next_digest, lifetime) =
+        (presented.digest(), next.digest(), app.lifetimes.refresh);
+    let actor = actor.clone();
+    let (found, subject) = app
+        .store
+        .write(Lane::Interactive, move |tx| {
+            let found = sessions::presented(tx, &digest)?.ok_or(Error::BadRefreshToken)?;
+            let Some(subject) = refreshable(tx, audience, &found)? else {
+                return Err(Error::BadRefreshToken);
+            };
+            let grace_ms = i64::try_from(limits::REFRESH_GRACE.as_millis()).unwrap_or(i64::MAX);
+            let decision = decide(&found.record, &found.family, arrived.0, grace_ms);
+            let family = found.family.after(decision, arrived.0);
+            let actor = actor.becomes(
+                who(found.owner, Role::Staff),
+                Some(found.session_id.clone()),
+            );
+            let entry = Entry::new(&actor, "session.refresh");
+            match decision {
+                RefreshDecision::Rotate => {}
+                RefreshDecision::Retry { siblings_kept } => {
+                    sessions::replace_siblings(tx, &found.session_id, &family, siblings_kept)?;
+                }
+                RefreshDecision::Reuse => {
+                    sessions::revoke(tx, &found.session_id)?;
+                    let entry = entry
+                        .outcome(Outcome::Denied)
+                        .detail("reused: the session was ended");
+                    return Ok(tx.audit(&entry)?.with(Err(Error::BadRefreshToken)));
+                }
+                RefreshDecision::Expired | RefreshDecision::Revoked => {
+                    return Err(Error::BadRefreshToken);
+                }
+            }
+            let expires_at = after(tx.now(), lifetime);
+            sessions::advance(tx, &found.session_id, &family, &next_digest, expires_at)?;
+            Ok(tx.audit(&entry)?.with(Ok((found, subject))))
+        })
+        .await??;
+    tokens(app, audience, found.owner, subject, found.session_id, &next)
+}
+
+/// The subject of new tokens, when the account may still be used and is of this audience.
+fn refreshable(
+    tx: &impl Read,
+    audience: Audience,
+    found: &Presented,
+) -> Result<Option<String>, Error> {
+    Ok(match (audience, found.owner) {
+        (Audience::Patient, Owner::Patient(id)) => patients::login_by_id(tx, id)?
+            .filter(|patient| !patient.blocked)
+            .map(|patient| patient.dni),
+        (Audience::Staff, Owner::Staff(id)) => staff::by_id(tx, id)?
+            .filter(|staff| !staff.blocked && staff.role.is_some())
+            .map(|staff| staff.username),
+        _ => None,
+    })
+}
+
+/// Ends the session of a refresh token. Unknown tokens are no error: the session is over anyway.
+///
+/// # Errors
+/// When the store cannot do it.
+pub async fn revoke(app: &App, actor: &Actor, token: &str) -> Result<(), Error> {
+    let Ok(presented) = OpaqueToken::parse(Purpose::Refresh, token) else {
+        return Ok(());
+    };
+    let digest = presented.digest();
+    let actor = actor.clone();
+    app.store
+        .write(Lane::Interactive, move |tx| {
+            let Some(found) = sessions::presented(tx, &digest)? else {
+                let entry = Entry::new(&actor, "session.log_out").outcome(Outcome::Failed);
+                return Ok(tx.audit(&entry)?);
+            };
+            sessions::revoke(tx, &found.session_id)?;
+            let actor = actor.becomes(who(found.owner, Role::Staff), Some(found.session_id));
+            Ok(tx.audit(&Entry::new(&actor, "session.log_out"))?)
+        })
+        .await
+}
+
+/// Who a request with this access token comes from.
+///
+/// Staff that must choose another password are let in only where `reset_allowed`.
+///
+/// # Errors
+/// [`Error::Unauthenticated`], [`Error::TokenExpired`], [`Error::PasswordResetRequired`].
+pub async fn authenticate(
+    app: &App,
+    anonymous: &Actor,
+    audience: Audience,
+    token: &str,
+    reset_allowed: bool,
+) -> Result<Actor, Error> {
+    let now_s = app.clock.now().0.div_euclid(1000);
+    let claims = app
+        .tokens
+        .verify(token, audience, now_s)
+        .map_err(|error| match error {
+            TokenError::Expired => Error::TokenExpired,
+            TokenError::Invalid => Error::Unauthenticated,
+        })?;
+    let id = claims.session_id.clone();
+    let status = app
+        .store
+        .read(move |tx| Ok::<_, Error>(sessions::status(tx, &id)?))
+        .await?;
+    let status = status.filter(|status| !status.revoked && !status.blocked);
+    let Some(status) = status else {
+        return Err(Error::Unauthenticated);
+    };
+    let who = identify(&status, &claims).ok_or(Error::Unauthenticated)?;
+    if matches!(who, Who::Staff(..)) && status.password_reset_required && !reset_allowed {
+        return Err(Error::PasswordResetRequired);
+    }
+    Ok(anonymous.becomes(who, Some(claims.session_id)))
+}
+
+/// The session and the token must speak of the same account.
+fn identify(status: &SessionStatus, claims: &Claims) -> Option<Who> {
+    match (status.owner, claims.audience, status.role) {
+        (Owner::Patient(id), Audience::Patient, _) if id == claims.user_id => {
+            Some(Who::Patient(id))
+        }
+        (Owner::Staff(id), Audience::Staff, Some(role)) if id == claims.user_id => {
+            Some(Who::Staff(id, role))
+        }
+        _ => None,
+    }
+}
+
+/// The owner of a session as the audit log names them; the log does not record roles.
+pub(super) const fn who(owner: Owner, role: Role) -> Who {
+    match owner {
+        Owner::Patient(id) => Who::Patient(id),
+        Owner::Staff(id) => Who::Staff(id, role),
+    }
+}
+
+/// `lifetime` after `now`.
+pub(super) fn after(now: Timestamp, lifetime: std::time::Duration) -> Timestamp {
+    Timestamp(
+        now.0
+            .saturating_add(i64::try_from(lifetime.as_millis()).unwrap_or(i64::MAX)),
+    )
+}

@@ -1,0 +1,154 @@
+//! Staff accounts: register, show, change one's own password and address, block.
+
+use super::{App, Error, policy};
+use crate::auth::Secret;
+use crate::auth::password::PasswordPolicy;
+use crate::domain::account::{Email, Username};
+use crate::domain::actor::{Actor, Role};
+use crate::domain::audit::{Entry, Object};
+use crate::domain::text::Invalid;
+use crate::limits;
+use crate::store::sessions::{self, Owner};
+use crate::store::staff::{self, Staff};
+use crate::store::{Lane, Read};
+
+const NO_STAFF: Error = Error::NotFound("Admin not found");
+
+/// Registers a member of staff.
+///
+/// # Errors
+/// When the actor is not an admin, the name or address is in use, or the password is too weak.
+pub async fn register(
+    app: &App,
+    actor: &Actor,
+    username: Username,
+    email: Email,
+    password: Secret,
+    role: Role,
+) -> Result<Staff, Error> {
+    policy::admin(app, actor, "staff.create")?;
+    check_password(&password, &[username.as_str(), email.as_str()])?;
+    let hash = app.hasher.hash(&password).await?.to_stored();
+    let actor = actor.clone();
+    app.store
+        .write(Lane::Interactive, move |tx| {
+            if staff::taken(tx, username.as_str(), None)? {
+                return Err(Error::Taken("username"));
+            }
+            if staff::taken(tx, email.as_str(), None)? {
+                return Err(Error::Taken("email"));
+            }
+            let id = staff::insert(tx, &username, &email, &hash, role)?;
+            let staff = staff::by_id(tx, id)?.ok_or(NO_STAFF)?;
+            let entry = Entry::new(&actor, "staff.create").on(Object::Staff, id);
+            Ok(tx
+                .audit(&entry.detail(format!("role {role:?}").to_lowercase()))?
+                .with(staff))
+        })
+        .await
+}
+
+pub(super) fn check_password(password: &Secret, names: &[&str]) -> Result<(), Error> {
+    PasswordPolicy::STAFF
+        .check(password, names)
+        .map_err(|error| Error::invalid("password")(Invalid(error.to_string())))
+}
+
+/// The account of the acting member of staff.
+///
+/// # Errors
+/// When the actor is not a member of staff.
+pub async fn me(app: &App, actor: &Actor) -> Result<Staff, Error> {
+    let id = own_id(app, actor)?;
+    app.store
+        .read(move |tx| staff::by_id(tx, id)?.ok_or(NO_STAFF))
+        .await
+}
+
+/// All staff, by id.
+///
+/// # Errors
+/// When the actor is not an admin.
+pub async fn list(app: &App, actor: &Actor) -> Result<Vec<Staff>, Error> {
+    policy::admin(app, actor, "staff.list")?;
+    app.store.note_access(Entry::new(actor, "staff.list"))?;
+    app.store
+        .read(|tx| Ok(staff::list(tx, 0, limits::LEGACY_ROWS_MAX)?))
+        .await
+}
+
+/// The acting member of staff chooses another password. All their other sessions end.
+///
+/// # Errors
+/// When the password is too weak.
+pub async fn change_password(app: &App, actor: &Actor, password: Secret) -> Result<(), Error> {
+    let me = me(app, actor).await?;
+    check_password(&password, &[&me.username, &me.email])?;
+    let hash = app.hasher.hash(&password).await?.to_stored();
+    let (actor, id) = (actor.clone(), me.id);
+    app.store
+        .write(Lane::Interactive, move |tx| {
+            staff::set_password(tx, id, &hash, false)?;
+            sessions::revoke_all(tx, Owner::Staff(id), actor.session.as_deref())?;
+            sessions::forget_recoveries(tx, Owner::Staff(id))?;
+            Ok(tx.audit(&Entry::new(&actor, "staff.change_password").on(Object::Staff, id))?)
+        })
+        .await
+}
+
+/// The acting member of staff chooses another address.
+///
+/// # Errors
+/// When it is in use.
+pub async fn change_email(app: &App, actor: &Actor, email: Email) -> Result<Staff, Error> {
+    let id = own_id(app, actor)?;
+    let actor = actor.clone();
+    app.store
+        .write(Lane::Interactive, move |tx| {
+            if staff::taken(tx, email.as_str(), Some(id))? {
+                return Err(Error::Taken("email"));
+            }
+            staff::set_email(tx, id, &email)?;
+            let staff = staff::by_id(tx, id)?.ok_or(NO_STAFF)?;
+            let entry = Entry::new(&actor, "staff.change_email").on(Object::Staff, id);
+            Ok(tx.audit(&entry)?.with(staff))
+        })
+        .await
+}
+
+/// Blocks a member of staff or lets them in again. Blocking ends their sessions.
+///
+/// # Errors
+/// When the actor is not an admin, or there is no such member of staff.
+pub async fn set_blocked(
+    app: &App,
+    actor: &Actor,
+    username: String,
+    blocked: bool,
+) -> Result<Staff, Error> {
+    policy::admin(app, actor, "staff.block")?;
+    let actor = actor.clone();
+    app.store
+        .write(Lane::Interactive, move |tx| {
+            let found = staff::by_name(tx, &username)?.ok_or(NO_STAFF)?;
+            if found.blocked != blocked {
+                staff::set_blocked(tx, found.id, blocked)?;
+            }
+            if blocked {
+                sessions::revoke_all(tx, Owner::Staff(found.id), None)?;
+            }
+            let action = if blocked {
+                "staff.block"
+            } else {
+                "staff.unblock"
+            };
+            let entry = Entry::new(&actor, action).on(Object::Staff, found.id);
+            Ok(tx.audit(&entry)?.with(Staff { blocked, ..found }))
+        })
+        .await
+}
+
+fn own_id(app: &App, actor: &Actor) -> Result<i64, Error> {
+    policy::staff(app, actor, "staff.read")?;
+    actor.staff_id().ok_or(Error::Forbidden)
+}

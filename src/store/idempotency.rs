@@ -1,0 +1,41 @@
+//! Answers to writes that nothing in the data itself makes repeatable, kept for a day.
+
+use rusqlite::params;
+
+use super::tx::{Read, one};
+use super::{StoreError, WriteTx};
+use crate::limits;
+
+/// A digest of who asked for what with which key.
+pub type IdempotencyKey = [u8; 32];
+
+/// The row that an earlier request with this key made.
+///
+/// # Errors
+/// When the disk fails.
+pub fn find(tx: &impl Read, key: &IdempotencyKey) -> Result<Option<i64>, StoreError> {
+    one(
+        tx,
+        "SELECT row_id FROM idempotency WHERE key = ?",
+        [key],
+        |row| row.get(0),
+    )
+}
+
+/// Remembers the row that this request made, and forgets a few that are too old.
+///
+/// # Errors
+/// When the disk fails.
+pub fn remember(tx: &WriteTx<'_>, key: &IdempotencyKey, row_id: i64) -> Result<(), StoreError> {
+    let now = tx.now().0;
+    let db = tx.local();
+    db.prepare_cached("INSERT INTO idempotency (key, row_id, created_at) VALUES (?, ?, ?)")?
+        .execute(params![key, row_id, now])?;
+    let age = i64::try_from(limits::IDEMPOTENCY_KEPT.as_millis()).unwrap_or(i64::MAX);
+    db.prepare_cached(
+        "DELETE FROM idempotency WHERE key IN
+        (SELECT key FROM idempotency WHERE created_at < ? ORDER BY created_at LIMIT ?)",
+    )?
+    .execute(params![now - age, limits::EXPIRED_ROWS_A_WRITE])?;
+    Ok(())
+}

@@ -1,0 +1,324 @@
+//! Patients and the counters that the app shows.
+
+use islet_sync::op::Value;
+use jiff::civil::Date;
+use rusqlite::{Row, params};
+
+use super::entity::PATIENT;
+use super::tx::{Read, all, one};
+use super::{StoreError, WriteTx};
+use crate::domain::patient::{NewPatient, Patient, PatientPatch};
+use crate::domain::streak::{Counters, READINGS_A_DAY};
+
+const SELECT: &str =
+    "SELECT p.id, p.dni, p.name, p.surname, p.email, p.tidepool, p.hospital_account,
+    p.blocked, c.times_measured, c.streak, c.max_streak, c.streak_last_day
+    FROM patient p JOIN patient_counter c ON c.patient_id = p.id";
+
+/// What a log-in needs to know.
+#[derive(Clone, Debug)]
+pub struct PatientLogin {
+    /// Row id.
+    pub id: i64,
+    /// Log-in name.
+    pub dni: String,
+    /// Where recovery mails go.
+    pub email: String,
+    /// Whether the account may not be used.
+    pub blocked: bool,
+    /// As [`crate::auth::password::PasswordHash`] stores it.
+    pub password_hash: String,
+    /// Whether the owner must choose another password first.
+    pub password_reset_required: bool,
+}
+
+/// Inserts a patient and their counters.
+///
+/// # Errors
+/// When a unique field is taken (look first with [`taken`]) or the disk fails.
+pub fn insert(
+    tx: &mut WriteTx<'_>,
+    new: &NewPatient,
+    password_hash: &str,
+) -> Result<i64, StoreError> {
+    let now = tx.now();
+    let id = tx.insert(
+        &PATIENT,
+        &[
+            new.dni.as_str().into(),
+            (&new.name).into(),
+            (&new.surname).into(),
+            new.email.as_str().into(),
+            new.tidepool.as_deref().into(),
+            (&new.hospital_account).into(),
+            new.blocked.into(),
+            password_hash.into(),
+            false.into(),
+            new.former_times_measured.into(),
+            new.former_max_streak.into(),
+            now.0.into(),
+            now.0.into(),
+        ],
+    )?;
+    let counters = Counters {
+        times_measured: new.former_times_measured,
+        max_streak: new.former_max_streak,
+        ..Counters::default()
+    };
+    save_counters(tx, id, &counters)?;
+    Ok(id)
+}
+
+/// Sets what `patch` names.
+///
+/// # Errors
+/// When a unique field is taken or the disk fails.
+pub fn update(tx: &mut WriteTx<'_>, id: i64, patch: &PatientPatch) -> Result<(), StoreError> {
+    let mut values: Vec<(&'static str, Value<'_>)> = Vec::new();
+    if let Some(name) = &patch.name {
+        values.push(("name", name.into()));
+    }
+    if let Some(surname) = &patch.surname {
+        values.push(("surname", surname.into()));
+    }
+    if let Some(email) = &patch.email {
+        values.push(("email", email.as_str().into()));
+    }
+    if let Some(tidepool) = &patch.tidepool {
+        values.push(("tidepool", tidepool.as_deref().into()));
+    }
+    if let Some(account) = &patch.hospital_account {
+        values.push(("hospital_account", account.into()));
+    }
+    if let Some(blocked) = patch.blocked {
+        values.push(("blocked", blocked.into()));
+    }
+    if values.is_empty() {
+        return Ok(());
+    }
+    values.push(("updated_at", tx.now().0.into()));
+    tx.update(&PATIENT, id, &values)
+}
+
+/// Stores a new password hash.
+///
+/// # Errors
+/// When the disk fails.
+pub fn set_password(
+    tx: &mut WriteTx<'_>,
+    id: i64,
+    hash: &str,
+    reset_required: bool,
+) -> Result<(), StoreError> {
+    let now = tx.now();
+    tx.update(
+        &PATIENT,
+        id,
+        &[
+            ("password_hash", hash.into()),
+            ("password_reset_required", reset_required.into()),
+            ("updated_at", now.0.into()),
+        ],
+    )
+}
+
+/// One patient.
+///
+/// # Errors
+/// When the disk fails.
+pub fn by_id(tx: &impl Read, id: i64) -> Result<Option<Patient>, StoreError> {
+    let today = tx.now().day();
+    one(tx, &format!("{SELECT} WHERE p.id = ?"), [id], |row| {
+        from_row(row, today)
+    })
+}
+
+/// One patient by DNI.
+///
+/// # Errors
+/// When the disk fails.
+pub fn by_dni(tx: &impl Read, dni: &str) -> Result<Option<Patient>, StoreError> {
+    let today = tx.now().day();
+    one(tx, &format!("{SELECT} WHERE p.dni = ?"), [dni], |row| {
+        from_row(row, today)
+    })
+}
+
+/// Patients in the order of their ids, after `after`.
+///
+/// # Errors
+/// When the disk fails.
+pub fn list(tx: &impl Read, after: i64, limit: u32) -> Result<Vec<Patient>, StoreError> {
+    let today = tx.now().day();
+    let sql = format!("{SELECT} WHERE p.id > ? ORDER BY p.id LIMIT ?");
+    all(tx, &sql, params![after, limit], |row| from_row(row, today))
+}
+
+/// What a log-in with `name` (a DNI, or an e-mail address) needs to know.
+///
+/// # Errors
+/// When the disk fails.
+pub fn login(tx: &impl Read, name: &str) -> Result<Option<PatientLogin>, StoreError> {
+    let column = if name.contains('@') { "email" } else { "dni" };
+    login_where(tx, column, name)
+}
+
+/// The same by row id.
+///
+/// # Errors
+/// When the disk fails.
+pub fn login_by_id(tx: &impl Read, id: i64) -> Result<Option<PatientLogin>, StoreError> {
+    login_where(tx, "id", id)
+}
+
+fn login_where(
+    tx: &impl Read,
+    column: &str,
+    value: impl rusqlite::ToSql,
+) -> Result<Option<PatientLogin>, StoreError> {
+    let sql = format!(
+        "SELECT id, dni, email, blocked, password_hash, password_reset_required
+         FROM patient WHERE {column} = ?"
+    );
+    one(tx, &sql, [value], |row| {
+        Ok(PatientLogin {
+            id: row.get(0)?,
+            dni: row.get(1)?,
+            email: row.get(2)?,
+            blocked: row.get(3)?,
+            password_hash: row.get(4)?,
+            password_reset_required: row.get(5)?,
+        })
+    })
+}
+
+/// A field that must be unique, to be asked for with [`taken`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unique {
+    /// The DNI.
+    Dni,
+    /// The e-mail address, without regard to case.
+    Email,
+    /// The hospital account.
+    HospitalAccount,
+}
+
+/// Whether another patient than `except` has this value.
+///
+/// # Errors
+/// When the disk fails.
+pub fn taken(
+    tx: &impl Read,
+    field: Unique,
+    value: &str,
+    except: Option<i64>,
+) -> Result<bool, StoreError> {
+    let column = match field {
+        Unique::Dni => "dni",
+        Unique::Email => "email",
+        Unique::HospitalAccount => "hospital_account",
+    };
+    let sql = format!("SELECT 1 FROM patient WHERE {column} = ? AND id IS NOT ?");
+    Ok(one(tx, &sql, params![value, except], |_| Ok(()))?.is_some())
+}
+
+/// The stored counters of a patient.
+///
+/// # Errors
+/// When the disk fails or there is no such patient.
+pub fn counters(tx: &impl Read, id: i64) -> Result<Counters, StoreError> {
+    let sql = "SELECT times_measured, streak, max_streak, streak_last_day FROM patient_counter
+               WHERE patient_id = ?";
+    let found = one(tx, sql, [id], |row| counters_from_row(row, 0))?;
+    found.ok_or_else(|| StoreError::Damaged(format!("patient {id} has no counters")))
+}
+
+/// Readings recorded on `day`.
+///
+/// # Errors
+/// When the disk fails.
+pub fn readings_on(tx: &impl Read, id: i64, day: Date) -> Result<i64, StoreError> {
+    let sql = "SELECT readings FROM patient_day WHERE patient_id = ? AND day = ?";
+    Ok(one(tx, sql, params![id, day.to_string()], |row| row.get(0))?.unwrap_or(0))
+}
+
+/// Counts a new reading.
+///
+/// # Errors
+/// When the disk fails.
+pub fn count_reading(tx: &mut WriteTx<'_>, id: i64, day: Date) -> Result<(), StoreError> {
+    let sql = "INSERT INTO patient_day (patient_id, day, readings) VALUES (?, ?, 1)
+               ON CONFLICT DO UPDATE SET readings = readings + 1 RETURNING readings";
+    let that_day = one(tx, sql, params![id, day.to_string()], |row| row.get(0))?.unwrap_or(1);
+    let mut counters = counters(tx, id)?;
+    counters.record(day, that_day);
+    save_counters(tx, id, &counters)
+}
+
+/// Takes back a reading that was recorded on `day` and turned out to be an error.
+///
+/// # Errors
+/// When the disk fails.
+pub fn uncount_reading(tx: &mut WriteTx<'_>, id: i64, day: Date) -> Result<(), StoreError> {
+    let sql = "UPDATE patient_day SET readings = readings - 1 WHERE patient_id = ? AND day = ?
+               AND readings > 0 RETURNING readings";
+    let left: Option<i64> = one(tx, sql, params![id, day.to_string()], |row| row.get(0))?;
+    let mut counters = counters(tx, id)?;
+    counters.times_measured -= 1;
+    if left == Some(READINGS_A_DAY - 1) {
+        counters = rebuild(tx, id, counters.times_measured)?;
+    }
+    save_counters(tx, id, &counters)
+}
+
+/// Counts the streaks again from the days.
+fn rebuild(tx: &impl Read, id: i64, times_measured: i64) -> Result<Counters, StoreError> {
+    let sql = "SELECT former_max_streak FROM patient WHERE id = ?";
+    let former_max = one(tx, sql, [id], |row| row.get(0))?.unwrap_or(0);
+    let sql = "SELECT day FROM patient_day WHERE patient_id = ? AND readings >= ? ORDER BY day";
+    let days: Vec<String> = all(tx, sql, [id, READINGS_A_DAY], |row| row.get(0))?;
+    let days = days.iter().filter_map(|day| day.parse().ok());
+    Ok(Counters::rebuild(times_measured, former_max, days))
+}
+
+fn save_counters(tx: &WriteTx<'_>, id: i64, counters: &Counters) -> Result<(), StoreError> {
+    let sql = "INSERT INTO patient_counter (patient_id, times_measured, streak, max_streak, streak_last_day)
+               VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO UPDATE SET times_measured = ?2, streak = ?3,
+               max_streak = ?4, streak_last_day = ?5";
+    let last_day = counters.last_day.map(|day| day.to_string());
+    tx.local().prepare_cached(sql)?.execute(params![
+        id,
+        counters.times_measured,
+        counters.streak,
+        counters.max_streak,
+        last_day
+    ])?;
+    Ok(())
+}
+
+fn counters_from_row(row: &Row<'_>, first: usize) -> rusqlite::Result<Counters> {
+    let last_day: Option<String> = row.get(first + 3)?;
+    Ok(Counters {
+        times_measured: row.get(first)?,
+        streak: row.get(first + 1)?,
+        max_streak: row.get(first + 2)?,
+        last_day: last_day.and_then(|day| day.parse().ok()),
+    })
+}
+
+fn from_row(row: &Row<'_>, today: Date) -> rusqlite::Result<Patient> {
+    let counters = counters_from_row(row, 8)?;
+    Ok(Patient {
+        id: row.get(0)?,
+        dni: row.get(1)?,
+        name: row.get(2)?,
+        surname: row.get(3)?,
+        email: row.get(4)?,
+        tidepool: row.get(5)?,
+        hospital_account: row.get(6)?,
+        blocked: row.get(7)?,
+        times_measured: counters.times_measured,
+        streak: counters.streak_on(today),
+        max_streak: counters.max_streak,
+    })
+}

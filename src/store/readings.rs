@@ -1,0 +1,125 @@
+//! Glucose readings.
+
+use islet_sync::op::Value;
+use rusqlite::{Row, params};
+
+use super::entity::READING;
+use super::tx::{Read, all, one};
+use super::{StoreError, WriteTx};
+use crate::domain::glucose::{NewReading, Reading, ReadingType};
+use crate::domain::time::Timestamp;
+
+const COLUMNS: &str = "id, patient_id, glucose_mg_dl, reading_type, measured_at, notes";
+/// Status codes: FHIR Observation.status `final` and `entered-in-error`.
+const FINAL: i64 = 1;
+const ENTERED_IN_ERROR: i64 = 2;
+
+/// Inserts a reading taken at `measured_at`.
+///
+/// # Errors
+/// When there is no such patient or the disk fails.
+pub fn insert(
+    tx: &mut WriteTx<'_>,
+    new: &NewReading,
+    measured_at: Timestamp,
+) -> Result<i64, StoreError> {
+    let now = tx.now().0;
+    tx.insert(
+        &READING,
+        &[
+            new.patient_id.into(),
+            new.glucose.mg_dl().into(),
+            new.reading_type.code().into(),
+            (new.source as i64).into(),
+            FINAL.into(),
+            measured_at.0.into(),
+            now.into(),
+            new.notes.as_deref().into(),
+        ],
+    )
+}
+
+/// Marks a reading as an error. It stays in the database and in the log.
+///
+/// # Errors
+/// When there is no such reading or the disk fails.
+pub fn mark_entered_in_error(tx: &mut WriteTx<'_>, id: i64) -> Result<(), StoreError> {
+    tx.update(&READING, id, &[("status", Value::Int(ENTERED_IN_ERROR))])
+}
+
+/// A reading that counts, with when it was recorded.
+///
+/// # Errors
+/// When the disk fails.
+pub fn by_id(tx: &impl Read, id: i64) -> Result<Option<(Reading, Timestamp)>, StoreError> {
+    let sql =
+        format!("SELECT {COLUMNS}, recorded_at FROM reading WHERE id = ? AND status = {FINAL}");
+    one(tx, &sql, [id], |row| {
+        Ok((from_row(row)?, Timestamp(row.get(6)?)))
+    })
+}
+
+/// The reading that `new` repeats: same patient, time, value, type, source and notes.
+///
+/// # Errors
+/// When the disk fails.
+pub fn find_same(
+    tx: &impl Read,
+    new: &NewReading,
+    measured_at: Timestamp,
+) -> Result<Option<Reading>, StoreError> {
+    let sql = format!(
+        "SELECT {COLUMNS} FROM reading WHERE patient_id = ? AND measured_at = ? AND glucose_mg_dl = ?
+         AND reading_type = ? AND source = ? AND notes IS ? AND status = {FINAL} ORDER BY id LIMIT 1"
+    );
+    let parameters = params![
+        new.patient_id,
+        measured_at.0,
+        new.glucose.mg_dl(),
+        new.reading_type.code(),
+        new.source as i64,
+        new.notes
+    ];
+    one(tx, &sql, parameters, from_row)
+}
+
+/// The `limit` readings of a patient with the newest times at or after `since`, in the order of
+/// their ids. The cost is that of the page, however many readings there are.
+///
+/// # Errors
+/// When the disk fails.
+pub fn newest(
+    tx: &impl Read,
+    patient_id: i64,
+    since: Timestamp,
+    limit: u32,
+) -> Result<Vec<Reading>, StoreError> {
+    let sql = format!(
+        "SELECT * FROM (SELECT {COLUMNS} FROM reading WHERE patient_id = ? AND measured_at >= ?
+         AND status = {FINAL} ORDER BY measured_at DESC LIMIT ?) ORDER BY id"
+    );
+    all(tx, &sql, params![patient_id, since.0, limit], from_row)
+}
+
+/// The `limit` newest readings of all patients, in the order of their ids.
+///
+/// # Errors
+/// When the disk fails.
+pub fn newest_of_all(tx: &impl Read, limit: u32) -> Result<Vec<Reading>, StoreError> {
+    let sql = format!(
+        "SELECT * FROM (SELECT {COLUMNS} FROM reading WHERE status = {FINAL} ORDER BY id DESC LIMIT ?)
+         ORDER BY id"
+    );
+    all(tx, &sql, [limit], from_row)
+}
+
+fn from_row(row: &Row<'_>) -> rusqlite::Result<Reading> {
+    Ok(Reading {
+        id: row.get(0)?,
+        patient_id: row.get(1)?,
+        glucose_mg_dl: row.get(2)?,
+        reading_type: ReadingType::from_code(row.get(3)?).unwrap_or(ReadingType::Otro),
+        measured_at: Timestamp(row.get(4)?),
+        notes: row.get(5)?,
+    })
+}
