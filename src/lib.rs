@@ -3,4 +3,5 @@
 //! Dependencies point one way: `cli -> {http, live, peer} -> service -> store -> domain`.
 //! `tests/tidy.rs` holds the rules.
 
+pub mod http;
 pub mod limits;
