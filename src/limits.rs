@@ -75,14 +75,17 @@ pub const H2_PING: (Duration, Duration) = (Duration::from_secs(15), Duration::fr
 
 /// Life of the certificate authority in years: longer than the hardware, because replacing it
 /// means visiting every phone.
-pub const CA_YEARS: i32 = 20;
+pub const CA_YEARS: u64 = 20;
 /// Life of a leaf certificate in days; browsers refuse more than 398.
-pub const LEAF_DAYS: i64 = 397;
+pub const LEAF_DAYS: u64 = 397;
 /// A leaf is dated back by this many days, for phones whose clock is behind.
-pub const LEAF_BACKDATE_DAYS: i64 = 7;
+pub const LEAF_BACKDATE_DAYS: u64 = 7;
 /// How often the leaf is compared with the clock and with the machine's names and addresses. The
 /// check costs microseconds, and an address that DHCP changed must not lock phones out for long.
 pub const LEAF_CHECK_EVERY: Duration = Duration::from_secs(60);
+/// Unix time in seconds of 2026-01-01: a clock that shows less is wrong, and certificates are dated
+/// as if it showed this.
+pub const CLOCK_FLOOR_S: u64 = 1_767_225_600;
 /// Names and addresses in one leaf: keeps the handshake in one packet train even on a machine
 /// with many container bridges.
 pub const LEAF_NAMES_MAX: usize = 64;
