@@ -39,10 +39,10 @@ pub const BODY_GRACE: Duration = Duration::from_secs(5);
 /// Slowest request body, in bytes per second of waiting. A reading is under 1 kB.
 pub const BODY_BYTES_PER_SECOND_MIN: u64 = 1000;
 /// A connection that has made the node wait for less than this keeps its place: some round trips
-/// on busy Wi-Fi.
-pub const FRESH_FOR: Duration = Duration::from_millis(50);
+/// on busy Wi-Fi, or a slow phone's part of a handshake.
+pub const FRESH_FOR: Duration = Duration::from_millis(100);
 /// Connections that the kernel holds for one listener while nobody can be sent away yet. The last
-/// of them waits 2,048 / ([`CONNECTIONS_LOOPBACK_MAX`] / [`FRESH_FOR`]) = 0.5 s; one that finds the
+/// of them waits 2,048 / ([`CONNECTIONS_LOOPBACK_MAX`] / [`FRESH_FOR`]) = 0.9 s; one that finds the
 /// queue full tries again after a whole second.
 pub const ACCEPT_QUEUE_MAX: u32 = 2048;
 /// How often overdue connections are looked for; the time-outs above are exact to this much.

@@ -11,7 +11,7 @@
 //! bound, else among those of the address that holds most. A newcomer is refused only when every
 //! place it could have is working. So a trickler can only push out other tricklers: an honest
 //! request is the youngest of those that wait, and stops waiting with its first packet. To have
-//! time for that when hundreds arrive at once, nobody is sent away in the first 50 ms of a wait;
+//! time for that when hundreds arrive at once, nobody is sent away in the first 100 ms of a wait;
 //! the burst stays in the kernel's queue instead.
 //!
 //! Time-outs are kept by one task that looks at all connections four times a second.

@@ -51,11 +51,15 @@ impl Running {
     }
 }
 
-async fn start(limits: ConnectionLimits, app: Router) -> Running {
+fn start(limits: ConnectionLimits, app: Router) -> Running {
+    start_as(Kind::Plain, limits, app)
+}
+
+fn start_as(kind: Kind, limits: ConnectionLimits, app: Router) -> Running {
     let addr = SocketAddr::from(([127, 0, 0, 1], 0));
     let listener = Listener {
         addr,
-        kind: Kind::Plain,
+        kind,
         app,
         option: "--http",
     };

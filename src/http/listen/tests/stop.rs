@@ -19,7 +19,7 @@ fn gated() -> (Router, mpsc::Receiver<tokio::sync::oneshot::Sender<()>>) {
 #[tokio::test]
 async fn an_accepted_request_is_finished_and_nothing_new_is_taken() {
     let (app, mut seen) = gated();
-    let server = start(short(|_| ()), app).await;
+    let server = start(short(|_| ()), app);
     let (addr, stop) = (server.addr, server.stop.clone());
     let pending = tokio::spawn(read_all(
         server.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n").await,
@@ -34,7 +34,7 @@ async fn an_accepted_request_is_finished_and_nothing_new_is_taken() {
 
 #[tokio::test]
 async fn idle_and_half_begun_connections_do_not_delay_the_stop() {
-    let server = start(short(|_| ()), app()).await;
+    let server = start(short(|_| ()), app());
     let mut idle = server.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n").await;
     assert!(read_some(&mut idle).await.ends_with("hello"));
     let (silent, half) = (server.connect().await, server.send("GET / HT").await);
@@ -46,7 +46,7 @@ async fn idle_and_half_begun_connections_do_not_delay_the_stop() {
 
 #[tokio::test]
 async fn http2_connections_stop_too() {
-    let server = start(short(|_| ()), app()).await;
+    let server = start(short(|_| ()), app());
     let client = reqwest::Client::builder()
         .http2_prior_knowledge()
         .build()
@@ -66,7 +66,7 @@ async fn http2_connections_stop_too() {
 async fn a_request_that_does_not_end_is_cut_and_counted() {
     let (app, mut seen) = gated();
     let limits = short(|limits| limits.stop_timeout = Duration::from_millis(200));
-    let server = start(limits, app).await;
+    let server = start(limits, app);
     let _pending = server.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n").await;
     let _go = patient(seen.recv()).await.unwrap();
     assert_eq!(server.stop().await, 1);
@@ -74,7 +74,7 @@ async fn a_request_that_does_not_end_is_cut_and_counted() {
 
 #[tokio::test]
 async fn dropping_the_server_closes_its_connections() {
-    let server = start(short(|_| ()), app()).await;
+    let server = start(short(|_| ()), app());
     let mut idle = server.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n").await;
     assert!(read_some(&mut idle).await.ends_with("hello"));
     server.task.abort();
@@ -83,7 +83,7 @@ async fn dropping_the_server_closes_its_connections() {
 
 #[tokio::test]
 async fn an_address_in_use_is_explained() {
-    let server = start(ConnectionLimits::default(), app()).await;
+    let server = start(ConnectionLimits::default(), app());
     let addr = server.addr;
     let listener = Listener {
         addr,

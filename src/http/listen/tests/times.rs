@@ -11,7 +11,7 @@ const SHORT: Duration = Duration::from_millis(300);
 
 #[tokio::test]
 async fn a_header_that_does_not_end_is_cut() {
-    let server = start(short(|limits| limits.header_timeout = SHORT), app()).await;
+    let server = start(short(|limits| limits.header_timeout = SHORT), app());
     for start in [
         "",
         "P",
@@ -28,7 +28,7 @@ async fn a_header_that_does_not_end_is_cut() {
 
 #[tokio::test]
 async fn the_second_header_is_bounded_too() {
-    let server = start(short(|limits| limits.header_timeout = SHORT), app()).await;
+    let server = start(short(|limits| limits.header_timeout = SHORT), app());
     let mut stream = server.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n").await;
     assert!(read_some(&mut stream).await.ends_with("hello"));
     // The pause between requests is another bound, out of reach here.
@@ -44,14 +44,14 @@ async fn the_second_header_is_bounded_too() {
 
 #[tokio::test]
 async fn an_idle_connection_is_closed() {
-    let server = start(short(|limits| limits.idle_timeout = SHORT), app()).await;
+    let server = start(short(|limits| limits.idle_timeout = SHORT), app());
     let stream = server.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n").await;
     assert!(read_all(stream).await.ends_with("hello"));
 }
 
 #[tokio::test]
 async fn a_body_that_stalls_is_answered_with_408() {
-    let server = start(short(|limits| limits.body_grace = SHORT), app()).await;
+    let server = start(short(|limits| limits.body_grace = SHORT), app());
     let request = "POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nabc";
     let answer = read_all(server.send(request).await).await;
     assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
@@ -60,7 +60,7 @@ async fn a_body_that_stalls_is_answered_with_408() {
 
 #[tokio::test]
 async fn a_body_in_pieces_is_taken_whole() {
-    let server = start(ConnectionLimits::default(), app()).await;
+    let server = start(ConnectionLimits::default(), app());
     let head = "POST /echo HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 6\r\n\r\n";
     let mut stream = server.send(head).await;
     for piece in ["ab", "cd", "ef"] {
@@ -76,7 +76,7 @@ async fn a_body_in_pieces_is_taken_whole() {
 
 #[tokio::test]
 async fn the_total_time_ends_a_body_with_408_and_a_handler_with_503() {
-    let server = start(short(|limits| limits.request_timeout = SHORT), app()).await;
+    let server = start(short(|limits| limits.request_timeout = SHORT), app());
     let request = "POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nabc";
     let answer = read_all(server.send(request).await).await;
     assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
@@ -106,7 +106,7 @@ async fn an_answer_that_nobody_reads_is_cut() {
             async move { body }
         }),
     );
-    let server = start(short(|limits| limits.request_timeout = SHORT), app).await;
+    let server = start(short(|limits| limits.request_timeout = SHORT), app);
     let _unread = server.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n").await;
     patient(async {
         while watch.strong_count() > 0 {
@@ -129,8 +129,7 @@ async fn a_long_lived_answer_outlives_the_total_time() {
     let server = start(
         short(|limits| limits.request_timeout = Duration::from_millis(10)),
         Router::new().route("/", get(ticks)),
-    )
-    .await;
+    );
     // Eight half seconds are beyond the total time and its overrun.
     assert!(server.get("/").await.contains("tick 7"));
 }
@@ -143,8 +142,7 @@ async fn handlers_learn_who_asks_and_how() {
     let server = start(
         ConnectionLimits::default(),
         Router::new().route("/", get(who)),
-    )
-    .await;
+    );
     let request = "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
     let stream = server.send(request).await;
     let own = stream.local_addr().unwrap();
@@ -154,7 +152,7 @@ async fn handlers_learn_who_asks_and_how() {
 
 #[tokio::test]
 async fn http2_works_without_tls_for_those_who_know() {
-    let server = start(ConnectionLimits::default(), app()).await;
+    let server = start(ConnectionLimits::default(), app());
     let client = reqwest::Client::builder()
         .http2_prior_knowledge()
         .build()
@@ -169,7 +167,7 @@ async fn http2_works_without_tls_for_those_who_know() {
 
 #[tokio::test]
 async fn too_long_a_header_is_refused_with_431() {
-    let server = start(ConnectionLimits::default(), app()).await;
+    let server = start(ConnectionLimits::default(), app());
     let long = "x".repeat(crate::limits::HEADER_BYTES_MAX);
     let request = format!("GET / HTTP/1.1\r\nHost: x\r\nX-Long: {long}\r\n\r\n");
     let answer = read_all(server.send(&request).await).await;
