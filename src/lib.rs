@@ -6,6 +6,7 @@
 pub mod auth;
 pub mod clock;
 pub mod domain;
+pub mod http;
 pub mod limits;
 pub mod service;
 pub mod store;

@@ -5,7 +5,7 @@ use crate::domain::actor::Actor;
 use crate::domain::audit::{Entry, Object};
 use crate::domain::queue::{QueueAction, QueueDay, QueueEntry, QueueState, Refusal, SIZE_MAX};
 use crate::domain::text::{self, Invalid};
-use crate::store::{Audited, Lane, Read, WriteTx, appointments, queue};
+use crate::store::{Audited, Lane, WriteTx, appointments, queue};
 
 const NO_ENTRY: Error = Error::NotFound("Appointment does not exist in queue");
 

@@ -10,7 +10,7 @@ use crate::domain::text::Invalid;
 use crate::limits;
 use crate::store::sessions::{self, Owner};
 use crate::store::staff::{self, Staff};
-use crate::store::{Lane, Read};
+use crate::store::Lane;
 
 const NO_STAFF: Error = Error::NotFound("Admin not found");
 

@@ -24,14 +24,12 @@ use crate::domain::time::Timestamp;
 #[must_use]
 pub struct Audited<T>(T);
 
-impl Audited<()> {
-    /// Adds what the caller wants to know.
-    pub fn with<T>(self, value: T) -> Audited<T> {
+impl<T> Audited<T> {
+    /// The same proof with what the caller wants to know.
+    pub fn with<U>(self, value: U) -> Audited<U> {
         Audited(value)
     }
-}
 
-impl<T> Audited<T> {
     pub(super) fn into_inner(self) -> T {
         self.0
     }
