@@ -11,6 +11,9 @@ use std::time::Duration;
 /// texts (a few KiB); 256 KiB leaves room without letting a phone fill the memory.
 pub const BODY_BYTES_MAX: usize = 256 * 1024;
 
+/// Motives of one appointment. There are six, and none is a reason to list one twice.
+pub const MOTIVES_MAX: usize = 6;
+
 // ---- Store --------------------------------------------------------------------------------
 
 /// Writes that people wait for, queued for the writer thread. A full queue at 1,000 writes a
