@@ -108,12 +108,6 @@ impl ApiError {
         detail.clone_into(&mut self.0.detail);
         self
     }
-
-    /// The stable code.
-    #[must_use]
-    pub fn code(&self) -> &'static str {
-        self.0.code
-    }
 }
 
 /// Turns the error of a service call into an [`ApiError`] of the acting request.

@@ -16,6 +16,7 @@ use crate::domain::actor::Actor;
 use crate::http::context::Anonymous;
 use crate::http::error::{ApiError, Problem};
 use crate::http::fields::{FormBody, HttpValidationError};
+use crate::service::sessions::Tokens;
 use crate::service::{App, Error, sessions};
 
 /// The form of `/token`.
@@ -76,7 +77,7 @@ pub(super) async fn token(
                 return refusal.into_response();
             }
             let (name, password) = (name.unwrap_or_default(), password.unwrap_or_default());
-            sessions::log_in(&app, &actor, audience, &name, Secret::new(password)).await
+            log_in(&app, &actor, audience, name, Secret::new(password)).await
         }
         _ => return bad_request(&actor, "grant_type must be password or refresh_token"),
     };
@@ -88,6 +89,21 @@ pub(super) async fn token(
             .into_response(),
         Err(error) => ApiError::new(error, &actor).into_response(),
     }
+}
+
+/// Logs in on a task of its own: a client that hangs up does not get an attempt for nothing.
+async fn log_in(
+    app: &Arc<App>,
+    actor: &Actor,
+    audience: Audience,
+    name: String,
+    password: Secret,
+) -> Result<Tokens, Error> {
+    let (app, actor) = (Arc::clone(app), actor.clone());
+    let attempt = async move { sessions::log_in(&app, &actor, audience, &name, password).await };
+    tokio::spawn(attempt)
+        .await
+        .unwrap_or_else(|error| Err(Error::Internal(error.to_string())))
 }
 
 /// End a session. Repeating it, or sending a token that is not known, is no error.
