@@ -2,6 +2,7 @@
 //! of a million readings.
 //!
 //! `cargo bench --bench footprint [-- ROWS]`. Reads `/proc`, so it runs on Linux only.
+#![expect(clippy::unwrap_used, reason = "a bench that fails should stop")]
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;

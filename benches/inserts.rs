@@ -5,6 +5,7 @@
 //! 3. the node: 64 HTTP clients with tokens, change log, counters and audit.
 //!
 //! `cargo bench --bench inserts [-- SECONDS]`.
+#![expect(clippy::unwrap_used, reason = "a bench that fails should stop")]
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;

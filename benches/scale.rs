@@ -4,6 +4,7 @@
 //! `cargo bench --bench scale [-- ROWS]`. Works in a temporary directory; ten million readings
 //! take about 1.5 GB of it. Both tables are measured in one run, taking turns, so that the ratio
 //! does not depend on what else the machine does.
+#![expect(clippy::unwrap_used, reason = "a bench that fails should stop")]
 
 use std::path::Path;
 use std::sync::Arc;
