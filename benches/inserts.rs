@@ -68,10 +68,10 @@ fn insert(db: &Connection, number: u64) {
     let sql =
         "INSERT INTO reading (patient_id, glucose_mg_dl, reading_type, source, status, measured_at,
                recorded_at) VALUES (?, ?, 1, 1, 1, ?, ?)";
-    let at = number as i64 * 1_000;
+    let at = number as i64;
     db.prepare_cached(sql)
         .unwrap()
-        .execute((number % 200, 120.0, at, at))
+        .execute((at % 200, 120.0, at, at))
         .unwrap();
 }
 

@@ -19,7 +19,7 @@ use islet::store::{Lane, NewReplica, Store, StoreError, patients, readings};
 
 const KEY: [u8; 32] = [1; 32];
 const SMALL: u64 = 10_000;
-const PATIENTS: u64 = 200;
+const PATIENTS: i64 = 200;
 const PAGE: u32 = 50;
 const ROUNDS: usize = 400;
 
@@ -130,7 +130,7 @@ impl Table {
 }
 
 fn patient(round: usize) -> i64 {
-    (round as i64 * 37) % PATIENTS as i64 + 1
+    (round as i64 * 37) % PATIENTS + 1
 }
 
 /// Writes the rows straight into the file: through the store it would take an hour.
@@ -158,7 +158,7 @@ fn fill(path: &Path, rows: u64, now: Timestamp) {
         let at = now.0 - (rows as i64 - row) * 1_000;
         let glucose = 70.0 + (row * 7 % 1_800) as f64 / 10.0;
         insert
-            .execute((row, row % PATIENTS as i64 + 1, glucose, row % 7 + 1, at, at))
+            .execute((row, row % PATIENTS + 1, glucose, row % 7 + 1, at, at))
             .unwrap();
     }
     drop(insert);
