@@ -1,1 +1,1 @@
-//! x
+//! Sends the mails of the service layer through SMTP.

@@ -46,7 +46,7 @@ pub(super) fn problems(config: &Config) -> Vec<String> {
 
 /// The library would take a misspelt level for the name of a part of the program.
 fn is_log_filter(text: &str) -> bool {
-    let level = |text: &str| text.parse::<LevelFilter>().is_ok();
+    let level = |text: &str| !text.is_empty() && text.parse::<LevelFilter>().is_ok();
     let parts = text.split(',').map(str::trim);
     let named = |part: &str| match part.rsplit_once('=') {
         Some((_, after)) => level(after),

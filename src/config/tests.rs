@@ -184,8 +184,10 @@ fn values_that_cannot_work_are_refused_with_advice() {
 
 #[test]
 fn what_is_shown_can_be_read_back() {
-    let mut config = Config::default();
-    config.https = Address::Off;
+    let mut config = Config {
+        https: Address::Off,
+        ..Config::default()
+    };
     config.mail.tls = MailTls::Starttls;
     let text = config.to_toml().unwrap();
     assert_eq!(file::parse("shown", &text).unwrap(), config);
