@@ -4,9 +4,12 @@
 //! `tests/tidy.rs` holds the rules.
 
 pub mod auth;
+pub mod cli;
 pub mod clock;
+pub mod config;
 pub mod domain;
 pub mod http;
 pub mod limits;
+pub mod mail;
 pub mod service;
 pub mod store;

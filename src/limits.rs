@@ -10,6 +10,9 @@ use std::time::Duration;
 /// Largest request body, bytes. The biggest legitimate body is an appointment form with long free
 /// texts (a few KiB); 256 KiB leaves room without letting a phone fill the memory.
 pub const BODY_BYTES_MAX: usize = 256 * 1024;
+/// Bytes of a body that is too large that are read and thrown away before the answer. Whoever sends
+/// more is cut off.
+pub const BODY_BYTES_DRAINED_MAX: usize = 2 << 20;
 
 /// Motives of one appointment. There are six, and none is a reason to list one twice.
 pub const MOTIVES_MAX: usize = 6;
@@ -221,3 +224,58 @@ pub const CLOCK_FLOOR_S: u64 = 1_767_225_600;
 /// Names and addresses in one leaf: keeps the handshake in one packet train even on a machine
 /// with many container bridges.
 pub const LEAF_NAMES_MAX: usize = 64;
+
+// ---- Process ------------------------------------------------------------------------------
+
+/// Threads that answer requests, unless configured. The database and password threads come on
+/// top; a Raspberry Pi has four cores.
+pub const WORKERS: usize = 2;
+/// Most such threads: each costs a stack and an allocator arena.
+pub const WORKERS_MAX: usize = 64;
+/// Threads for what blocks (name look-ups for mail, nothing else).
+pub const BLOCKING_THREADS_MAX: usize = 4;
+/// Most connections that can be configured: each may take a file, a buffer and a task.
+pub const CONNECTIONS_CONFIGURED_MAX: usize = 16 * 1024;
+/// How long a stop waits for tasks that should have ended (a mail under way) before it goes on.
+pub const STOP_TASKS_TIMEOUT: Duration = Duration::from_secs(5);
+
+// ---- Command line -------------------------------------------------------------------------
+
+/// Bytes of one request of a command to the running node: names and a password.
+pub const CONTROL_REQUEST_BYTES_MAX: u64 = 64 * 1024;
+/// Bytes of the answer: [`LEGACY_ROWS_MAX`] accounts of some 300 bytes, twice over.
+pub const CONTROL_ANSWER_BYTES_MAX: u64 = 16 << 20;
+/// Commands that the running node serves at once: an operator has two hands.
+pub const CONTROL_CONNECTIONS_MAX: usize = 4;
+/// From a command's connection to the end of its request: it is one small write.
+pub const CONTROL_REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a command waits for its answer: a hash behind a full queue, then a write.
+pub const CONTROL_ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a command waits for a node that is just starting or stopping to settle, and how often
+/// it looks.
+pub const CONTROL_SETTLE: (Duration, Duration) =
+    (Duration::from_secs(15), Duration::from_millis(50));
+/// Bytes of a password file: [`PASSWORD_CHARS_MAX`] characters and a generous rest.
+pub const PASSWORD_FILE_BYTES_MAX: u64 = 4 * 1024;
+/// Audit entries that `islet audit log` shows unless told otherwise, and at most in one page.
+pub const AUDIT_PAGE: (u32, u32) = (100, 100_000);
+/// Accounts that `islet doctor` reads at a time.
+pub const DOCTOR_PAGE: u32 = 1_000;
+/// Free disk space in bytes below which `islet doctor` fails, and below which it warns: a day and
+/// a year of a busy clinic's readings.
+pub const DISK_FREE_MIN: (u64, u64) = (64 << 20, 1 << 30);
+/// How far the clock may lie behind the newest audit entry in milliseconds before `islet doctor`
+/// calls it wrong: what a time server may correct.
+pub const CLOCK_BACK_MAX_MS: i64 = 60_000;
+/// Days before the certificate authority ends from which `islet doctor` warns: replacing it means
+/// visiting every phone.
+pub const CA_WARN_DAYS: i64 = 365;
+
+// ---- Mail ---------------------------------------------------------------------------------
+
+/// Mails waiting to be sent. Each was asked for by a throttled request or a resolution.
+pub const MAILS_MAX: usize = 64;
+/// From the connection to the mail server's last word on one mail.
+pub const MAIL_TIMEOUT: Duration = Duration::from_secs(20);
+/// Pauses before the second and the third attempt. A recovery link lives for 5 minutes at least.
+pub const MAIL_RETRY_PAUSES: [Duration; 2] = [Duration::from_secs(2), Duration::from_secs(15)];

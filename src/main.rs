@@ -1,3 +1,5 @@
 //! Parses the command line and runs it.
 
-fn main() {}
+fn main() -> std::process::ExitCode {
+    islet::cli::main()
+}

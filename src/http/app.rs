@@ -7,7 +7,6 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::DefaultBodyLimit;
 use axum::http::{HeaderName, HeaderValue, Method, header};
 use axum::middleware::{from_fn, from_fn_with_state};
 use tower_http::catch_panic::CatchPanicLayer;
@@ -16,7 +15,6 @@ use tower_http::normalize_path::NormalizePath;
 
 use super::tls::{CertificateAuthority, ca_page};
 use super::{context, docs, error, health, legacy, reset};
-use crate::limits;
 use crate::service::App;
 
 /// What the routers need to know besides the services.
@@ -68,7 +66,6 @@ fn finish(app: &Arc<App>, options: &HttpOptions, routes: Router) -> Router {
     let routes = routes
         .fallback(error::not_found)
         .method_not_allowed_fallback(error::method_not_allowed)
-        .layer(DefaultBodyLimit::max(limits::BODY_BYTES_MAX))
         .layer(CatchPanicLayer::custom(error::panicked))
         .layer(cors(&options.cors_origins))
         .layer(from_fn(context::answer_headers))

@@ -14,6 +14,7 @@ mod policy;
 pub mod queue;
 pub mod readings;
 pub mod recovery;
+pub mod seed;
 mod session_cache;
 pub mod sessions;
 pub mod staff;

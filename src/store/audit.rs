@@ -183,8 +183,8 @@ pub(super) fn append(
 pub struct AuditFilter {
     /// Whose data.
     pub patient_id: Option<i64>,
-    /// Who: kind and id.
-    pub actor: Option<(String, i64)>,
+    /// Who: the kind, and the id unless all of the kind are meant.
+    pub actor: Option<(String, Option<i64>)>,
     /// What, exactly or as a prefix such as `reading.`.
     pub action: Option<String>,
     /// `ok`, `denied` or `failed`.
@@ -212,7 +212,9 @@ pub fn list(tx: &impl Read, filter: &AuditFilter) -> Result<Vec<AuditRow>, Store
         }
     };
     conditions(filter.patient_id.is_some(), "patient_id = ?2");
-    conditions(filter.actor.is_some(), "actor_kind = ?3 AND actor_id = ?4");
+    let actor_id = filter.actor.as_ref().and_then(|(_, id)| *id);
+    conditions(filter.actor.is_some(), "actor_kind = ?3");
+    conditions(actor_id.is_some(), "actor_id = ?4");
     conditions(
         filter.action.is_some(),
         "substr(action, 1, length(?5)) = ?5",
@@ -225,7 +227,7 @@ pub fn list(tx: &impl Read, filter: &AuditFilter) -> Result<Vec<AuditRow>, Store
         filter.before.unwrap_or(i64::MAX),
         filter.patient_id,
         filter.actor.as_ref().map(|(kind, _)| kind),
-        filter.actor.as_ref().map(|(_, id)| id),
+        actor_id,
         filter.action,
         filter.outcome,
         filter.since.map(|at| at.0),

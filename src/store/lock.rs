@@ -8,10 +8,15 @@ use super::StoreError;
 /// An exclusive lock on a data directory, let go when dropped or when the process ends, however
 /// it ends.
 #[derive(Debug)]
-pub(super) struct DirLock(#[expect(dead_code, reason = "holds the lock")] File);
+pub struct DirLock(#[expect(dead_code, reason = "holds the lock")] File);
 
 impl DirLock {
-    pub(super) fn take(dir: &Path) -> Result<Self, StoreError> {
+    /// Takes the lock on `dir`, which must exist.
+    ///
+    /// # Errors
+    /// [`StoreError::Locked`] when another process has it, [`StoreError::Missing`] when there is
+    /// no such directory.
+    pub fn take(dir: &Path) -> Result<Self, StoreError> {
         if !dir.is_dir() {
             return Err(StoreError::Missing(dir.to_owned()));
         }

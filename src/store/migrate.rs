@@ -76,6 +76,11 @@ pub(super) fn create(
 
 /// Brings an existing database to [`SCHEMA_VERSION`].
 pub(super) fn migrate(connection: &Connection) -> Result<(), StoreError> {
+    check(connection)
+}
+
+/// Whether the database has the schema that this version works with.
+pub(super) fn check(connection: &Connection) -> Result<(), StoreError> {
     let found: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
     match found {
         SCHEMA_VERSION => Ok(()),

@@ -26,7 +26,9 @@ pub mod patients;
 pub mod queue;
 mod readers;
 pub mod readings;
+pub mod replica;
 pub mod sessions;
+mod snapshot;
 pub mod staff;
 mod tx;
 mod writer;
@@ -40,7 +42,9 @@ use tokio::sync::oneshot;
 
 pub use error::StoreError;
 pub use lanes::Lane;
+pub use lock::DirLock;
 pub use migrate::NewReplica;
+pub use snapshot::Snapshot;
 pub use tx::{Audited, Read, ReadTx, WriteTx};
 
 use crate::clock::Clock;
@@ -61,7 +65,7 @@ pub struct Store {
     writer: Option<JoinHandle<()>>,
     path: PathBuf,
     // Held until the threads have ended.
-    _lock: lock::DirLock,
+    _lock: DirLock,
 }
 
 impl Store {
@@ -74,7 +78,7 @@ impl Store {
         replica: &NewReplica,
         audit_key: &[u8; 32],
     ) -> Result<(), StoreError> {
-        let _lock = lock::DirLock::take(dir)?;
+        let _lock = DirLock::take(dir)?;
         migrate::create(&dir.join(DATABASE_FILE), replica, audit_key)
     }
 
@@ -87,7 +91,7 @@ impl Store {
         audit_key: [u8; 32],
         clock: Arc<dyn Clock>,
     ) -> Result<Self, StoreError> {
-        let lock = lock::DirLock::take(dir)?;
+        let lock = DirLock::take(dir)?;
         let path = dir.join(DATABASE_FILE);
         let connection = connection::open_writer(&path)?;
         migrate::migrate(&connection)?;

@@ -1,14 +1,16 @@
 //! JSON bodies.
 
-use axum::body::Bytes;
 use axum::extract::{FromRequest, Request};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
+use http_body_util::BodyExt;
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value, json};
 
 use super::{Fields, Issue, Unprocessable};
+use crate::http::context::RequestId;
 use crate::http::error::Problem;
+use crate::limits;
 
 /// Deepest nesting of a JSON body. The deepest legitimate one has three levels.
 const DEPTH_MAX: usize = 16;
@@ -24,8 +26,8 @@ pub struct OptionalJsonBody(pub Fields);
 impl<S: Send + Sync> FromRequest<S> for JsonBody {
     type Rejection = Response;
 
-    async fn from_request(request: Request, state: &S) -> Result<Self, Response> {
-        let bytes = bytes(request, state).await?;
+    async fn from_request(request: Request, _state: &S) -> Result<Self, Response> {
+        let bytes = bytes(request).await?;
         if bytes.iter().all(u8::is_ascii_whitespace) {
             let (kind, msg) = ("missing", "Field required".to_owned());
             let issue = Issue {
@@ -43,35 +45,66 @@ impl<S: Send + Sync> FromRequest<S> for JsonBody {
 impl<S: Send + Sync> FromRequest<S> for OptionalJsonBody {
     type Rejection = Response;
 
-    async fn from_request(request: Request, state: &S) -> Result<Self, Response> {
-        let bytes = bytes(request, state).await?;
-        if bytes.iter().all(u8::is_ascii_whitespace) || bytes.as_ref() == b"null" {
+    async fn from_request(request: Request, _state: &S) -> Result<Self, Response> {
+        let bytes = bytes(request).await?;
+        if bytes.iter().all(u8::is_ascii_whitespace) || bytes == b"null" {
             return Ok(Self(Fields::new("body", Map::new())));
         }
         parse(&bytes).map(Self).map_err(IntoResponse::into_response)
     }
 }
 
-/// The whole body, up to the router's limit.
-pub(super) async fn bytes<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, Response> {
-    Bytes::from_request(request, state)
-        .await
-        .map_err(|rejection| {
-            let status = rejection.status();
-            let too_large = status == StatusCode::PAYLOAD_TOO_LARGE;
-            let (code, detail) = if too_large {
-                ("body_too_large", "The body is too large".to_owned())
-            } else {
-                ("body_unreadable", "The body could not be read".to_owned())
-            };
-            let problem = Problem {
-                status: status.as_u16(),
-                detail,
-                code: code.into(),
-                request_id: None,
-            };
-            problem.into_response()
-        })
+/// The whole body, up to [`limits::BODY_BYTES_MAX`].
+///
+/// What goes beyond is read and thrown away up to a further bound: an answer while the client
+/// still sends would reach it as a broken connection, not as a text that says what is wrong.
+pub(super) async fn bytes(request: Request) -> Result<Vec<u8>, Response> {
+    let id = request
+        .extensions()
+        .get::<RequestId>()
+        .map(|id| id.id.clone());
+    let mut body = request.into_body();
+    let (mut bytes, mut seen) = (Vec::new(), 0);
+    while let Some(frame) = body.frame().await {
+        let Ok(frame) = frame else {
+            return Err(refuse(
+                StatusCode::BAD_REQUEST,
+                "body_unreadable",
+                "The body could not be read",
+                id,
+            ));
+        };
+        let Ok(data) = frame.into_data() else {
+            continue;
+        };
+        seen += data.len();
+        if seen <= limits::BODY_BYTES_MAX {
+            bytes.extend_from_slice(&data);
+        } else if seen > limits::BODY_BYTES_DRAINED_MAX {
+            break;
+        }
+    }
+    if seen > limits::BODY_BYTES_MAX {
+        let detail = "The body is too large: at most 256 KiB are taken";
+        return Err(refuse(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "body_too_large",
+            detail,
+            id,
+        ));
+    }
+    Ok(bytes)
+}
+
+fn refuse(status: StatusCode, code: &str, detail: &str, request_id: Option<String>) -> Response {
+    let (code, detail) = (code.to_owned(), detail.to_owned());
+    Problem {
+        status: status.as_u16(),
+        detail,
+        code,
+        request_id,
+    }
+    .into_response()
 }
 
 fn parse(bytes: &[u8]) -> Result<Fields, Unprocessable> {

@@ -22,4 +22,5 @@ mod tests;
 pub use authority::CertificateAuthority;
 pub use error::TlsError;
 pub use identity::TlsIdentity;
+pub use names::check_host;
 pub use page::router as ca_page;

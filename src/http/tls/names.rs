@@ -58,6 +58,14 @@ impl Host {
     }
 }
 
+/// Whether `text` can be a host of the node: a name without wildcards, or an address.
+///
+/// # Errors
+/// [`TlsError::BadHost`].
+pub fn check_host(text: &str) -> Result<(), TlsError> {
+    Host::parse(text).map(drop)
+}
+
 /// The constraints of a new authority: the LAN, and the hosts that the operator named.
 pub(super) fn constraints(hosts: &[Host]) -> NameConstraints {
     let mut domains: BTreeSet<String> = LOCAL_DOMAINS.map(str::to_owned).into();

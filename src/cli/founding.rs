@@ -1,0 +1,215 @@
+//! Making a node: everything or nothing.
+//!
+//! All of it is built in `.init` inside the data directory and then moved to its place, the
+//! database last: a directory is a node exactly when it holds the database. A run that was cut
+//! off leaves `.init` behind, by which the next run knows that the rest is its own to replace.
+//! Must never touch a directory that holds a node, or files that it did not make.
+
+use std::fs;
+use std::io::{self, ErrorKind};
+use std::path::Path;
+use std::time::SystemTime;
+
+use super::data_dir::{AUDIT_KEY, CONFIG_FILE, KEYS, TLS, TOKEN_KEY};
+use super::{DataDir, Failure, files, node};
+use crate::auth::token::TokenKeys;
+use crate::auth::{Random, Secret, SystemRandom};
+use crate::clock::{Clock, SystemClock};
+use crate::config::Config;
+use crate::domain::account::{Email, Username};
+use crate::domain::actor::{Actor, Role};
+use crate::http::tls::CertificateAuthority;
+use crate::service::mail::Mailer;
+use crate::service::{self, App};
+use crate::store::{DATABASE_FILE, DirLock, NewReplica, Store, StoreError};
+
+/// Where a node is built.
+const STAGE: &str = ".init";
+/// What may lie in a directory that becomes a node: the operator's own configuration, our lock,
+/// and what a file system puts into its root.
+const HARMLESS: [&str; 4] = [CONFIG_FILE, "lock", "lost+found", STAGE];
+
+/// What a new node is told about itself.
+#[derive(Clone, Debug)]
+pub struct NewNode {
+    /// Name of the clinic.
+    pub clinic: String,
+    /// Names and addresses beyond the LAN's own that its certificates may name.
+    pub hosts: Vec<String>,
+}
+
+/// Who can log in at first.
+#[derive(Clone, Debug)]
+pub enum First {
+    /// The founder, an admin.
+    Admin {
+        /// Log-in name.
+        username: Username,
+        /// Where recovery mails go.
+        email: Email,
+        /// Checked against the rules for staff.
+        password: Secret,
+    },
+    /// The well-known log-ins of [`service::seed`], for tests.
+    WellKnown,
+}
+
+/// Makes the node and answers with the fingerprint of its certificate authority.
+///
+/// # Errors
+/// When the directory holds a node or anything else, or something cannot be made; nothing is left
+/// behind that would keep a second attempt from succeeding.
+pub fn create(data: &DataDir, new: &NewNode, first: First) -> Result<String, Failure> {
+    let existed = data.path().exists();
+    refuse_occupied(data)?;
+    let dir = data.path();
+    files::private_dir(dir).map_err(|error| Failure::io("make", dir, &error))?;
+    let result = DirLock::take(dir)
+        .map_err(Failure::from)
+        .and_then(|_lock| build_and_publish(data, new, first));
+    if result.is_err() {
+        let _ = fs::remove_dir_all(data.join(STAGE));
+        if !existed {
+            let _ = fs::remove_file(data.join("lock"));
+            let _ = fs::remove_dir(dir);
+        }
+    }
+    result
+}
+
+/// Whether a node can be made here.
+///
+/// # Errors
+/// When the directory holds a node or anything else.
+pub fn refuse_occupied(data: &DataDir) -> Result<(), Failure> {
+    if data.holds_node() {
+        return Err(StoreError::Exists(data.path().to_owned()).into());
+    }
+    let dir = data.path();
+    let entries = match fs::read_dir(dir) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        entries => entries.map_err(|error| Failure::io("list", dir, &error))?,
+    };
+    // Keys and certificates next to a stage are of a run that was cut off.
+    let cut_off = data.join(STAGE).exists();
+    for entry in entries {
+        let entry = entry.map_err(|error| Failure::io("list", dir, &error))?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let ours = cut_off && (name == KEYS || name == TLS);
+        if !ours && !HARMLESS.contains(&name.as_str()) {
+            return Err(Failure::new(format!(
+                "{} is not empty (it holds {name}): choose an empty or new directory",
+                dir.display()
+            )));
+        }
+    }
+    Ok(())
+}
+
+fn build_and_publish(data: &DataDir, new: &NewNode, first: First) -> Result<String, Failure> {
+    // Looked at again now that nobody else can be at it.
+    refuse_occupied(data)?;
+    clear(data).map_err(|error| Failure::io("clear", data.path(), &error))?;
+    let stage = DataDir::new(data.join(STAGE));
+    let fingerprint = build(data, &stage, new)?;
+    node::block_on(fill(&stage, first))?;
+    publish(data, &stage).map_err(|error| Failure::io("fill", data.path(), &error))?;
+    Ok(fingerprint)
+}
+
+/// Removes what a run that was cut off has left.
+fn clear(data: &DataDir) -> io::Result<()> {
+    if !data.join(STAGE).exists() {
+        return Ok(());
+    }
+    for name in [KEYS, TLS] {
+        match fs::remove_dir_all(data.join(name)) {
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    fs::remove_dir_all(data.join(STAGE))
+}
+
+/// Keys, certificate authority, configuration and an empty database.
+fn build(data: &DataDir, stage: &DataDir, new: &NewNode) -> Result<String, Failure> {
+    let io = |path: &Path| {
+        let path = path.to_owned();
+        move |error: io::Error| Failure::io("write", &path, &error)
+    };
+    let keys = stage.join(KEYS);
+    files::private_dir(stage.path()).map_err(io(stage.path()))?;
+    files::private_dir(&keys).map_err(io(&keys))?;
+    let random = |bytes: &mut [u8]| {
+        let filled = SystemRandom.fill(bytes);
+        filled.map_err(|error| Failure::new(error.to_string()))
+    };
+    let mut audit_key = zeroize::Zeroizing::new([0; 32]);
+    random(audit_key.as_mut())?;
+    files::write_private(&keys, AUDIT_KEY, audit_key.as_ref()).map_err(io(&keys))?;
+    let mut node_id = [0; 16];
+    random(&mut node_id)?;
+    let node_id: String = node_id.iter().map(|byte| format!("{byte:02x}")).collect();
+    let token_key = TokenKeys::generate(&node_id);
+    let (_, pkcs8) = token_key.map_err(|error| Failure::new(error.to_string()))?;
+    files::write_private(&keys, TOKEN_KEY, &pkcs8).map_err(io(&keys))?;
+    let authority = CertificateAuthority::create(&stage.join(TLS), &new.hosts, SystemTime::now());
+    let authority = authority.map_err(|error| Failure::new(error.to_string()))?;
+    if !data.join(CONFIG_FILE).exists() {
+        let text = Config::new_file(&new.clinic, &new.hosts);
+        files::write_private(stage.path(), CONFIG_FILE, text.as_bytes())
+            .map_err(io(stage.path()))?;
+    }
+    let replica = NewReplica {
+        number: 0,
+        node_id,
+        clinic: new.clinic.clone(),
+        created_at: SystemClock.now(),
+    };
+    Store::create(stage.path(), &replica, &audit_key)?;
+    Ok(authority.fingerprint())
+}
+
+/// Puts the first log-ins into the database and closes it.
+async fn fill(stage: &DataDir, first: First) -> Result<(), Failure> {
+    let config = Config::default();
+    let app = node::open(stage, &config, Mailer::default()).await;
+    let app = app.map_err(|error| error.into_failure(stage))?;
+    let filled = put_first(&app, first).await;
+    app.store.close();
+    filled
+}
+
+async fn put_first(app: &App, first: First) -> Result<(), Failure> {
+    let operator = Actor::operator();
+    match first {
+        First::Admin {
+            username,
+            email,
+            password,
+        } => {
+            service::staff::register(app, &operator, username, email, password, Role::Admin)
+                .await?;
+        }
+        First::WellKnown => {
+            service::seed::load(app, &operator).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Moves everything to its place, the database last.
+fn publish(data: &DataDir, stage: &DataDir) -> io::Result<()> {
+    for name in [KEYS, TLS, CONFIG_FILE] {
+        let from = stage.join(name);
+        if from.exists() {
+            fs::rename(from, data.join(name))?;
+        }
+    }
+    files::sync_dir(data.path())?;
+    fs::rename(stage.join(DATABASE_FILE), data.join(DATABASE_FILE))?;
+    files::sync_dir(data.path())?;
+    // From here on there is a node; what is left of the stage is only untidy.
+    let _ = fs::remove_dir_all(stage.path());
+    Ok(())
+}

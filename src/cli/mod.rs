@@ -1,0 +1,89 @@
+//! The command line: one file per subcommand.
+//!
+//! Commands print what was asked for on standard output and everything else on standard error,
+//! and end with a documented exit code. Must never print a secret that the operator did not ask
+//! for, nor take one from an argument, where every user of the machine can read it.
+
+mod ask;
+mod data_dir;
+mod failure;
+mod files;
+pub mod founding;
+mod init;
+mod log;
+pub mod node;
+mod output;
+mod seed;
+mod serve;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+pub use data_dir::DataDir;
+pub use failure::{Exit, Failure};
+
+const AFTER_HELP: &str = "Examples:
+  islet --data /var/lib/islet init        make a node
+  islet --data /var/lib/islet serve       run it
+  islet --data /var/lib/islet doctor      look for what is wrong
+
+Exit codes:
+   0  done
+   1  it could not be done; the text says why
+   2  the command line makes no sense
+   3  it was done and found problems (audit verify, doctor, config check)
+  74  the database or the disk failed; see the log and `islet doctor`";
+
+/// The edge node of a diabetes clinic: patients, glucose readings and the appointment queue on
+/// one small computer.
+#[derive(Debug, Parser)]
+#[command(name = "islet", version, after_help = AFTER_HELP, max_term_width = 100)]
+struct Cli {
+    /// Directory that holds the node
+    #[arg(long, global = true, env = "ISLET_DATA", value_name = "DIR")]
+    data: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Make a new node with its first admin
+    Init(init::InitArgs),
+    /// Run the node until SIGTERM or SIGINT
+    Serve(serve::ServeArgs),
+    /// Load well-known log-ins for tests into an empty node
+    #[command(long_about = seed::HELP)]
+    Seed,
+}
+
+/// Reads the command line and runs it.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    // Everything that a node writes is private, the database and its logs too.
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
+    let Err(failure) = run(&cli) else {
+        return ExitCode::SUCCESS;
+    };
+    if !failure.text.is_empty() {
+        eprintln!("islet: {}", failure.text);
+    }
+    ExitCode::from(failure.exit as u8)
+}
+
+fn run(cli: &Cli) -> Result<(), Failure> {
+    let data = || {
+        let missing = "say where the node is: --data DIR, or the variable ISLET_DATA";
+        let path = cli.data.clone().filter(|path| !path.as_os_str().is_empty());
+        path.map(DataDir::new)
+            .ok_or_else(|| Failure::usage(missing))
+    };
+    match &cli.command {
+        Command::Init(args) => init::run(args, &data()?),
+        Command::Serve(args) => serve::run(args, &data()?),
+        Command::Seed => seed::run(&data()?),
+    }
+}

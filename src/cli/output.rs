@@ -1,0 +1,19 @@
+//! Writing to standard output. A reader that has seen enough (`| head`) is no error.
+
+use std::io::{self, ErrorKind, Write};
+
+use super::Failure;
+
+/// Prints `text` and a line end.
+pub(super) fn line(text: &str) -> Result<(), Failure> {
+    let mut out = io::stdout().lock();
+    done(writeln!(out, "{text}").and_then(|()| out.flush()))
+}
+
+fn done(result: io::Result<()>) -> Result<(), Failure> {
+    match result {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Err(Failure::ended()),
+        Err(error) => Err(Failure::new(format!("cannot write the output: {error}"))),
+        Ok(()) => Ok(()),
+    }
+}

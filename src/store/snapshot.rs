@@ -1,0 +1,66 @@
+//! Looking into a database from another process, whether or not a node is serving it.
+//!
+//! Takes no lock on the directory and changes nothing: not a row, and not by a checkpoint when it
+//! closes either.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use rusqlite::Connection;
+use rusqlite::config::DbConfig;
+
+use super::{DATABASE_FILE, ReadTx, StoreError, connection, migrate};
+use crate::clock::Clock;
+
+/// Read-only access to a node's database.
+pub struct Snapshot {
+    connection: Connection,
+    clock: Arc<dyn Clock>,
+}
+
+impl std::fmt::Debug for Snapshot {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Snapshot")
+    }
+}
+
+impl Snapshot {
+    /// Opens the database in `dir`.
+    ///
+    /// # Errors
+    /// When there is none, it is damaged, or it belongs to a newer version.
+    pub fn open(dir: &Path, clock: Arc<dyn Clock>) -> Result<Self, StoreError> {
+        let path = dir.join(DATABASE_FILE);
+        if !path.exists() {
+            return Err(StoreError::Missing(dir.to_owned()));
+        }
+        let connection = connection::open_reader(&path)?;
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+        migrate::check(&connection)?;
+        Ok(Self { connection, clock })
+    }
+
+    /// Runs `job` in one consistent view. Blocks; there is no time limit.
+    ///
+    /// # Errors
+    /// The job's own, or that of the disk.
+    pub fn read<T, E>(&self, job: impl FnOnce(&ReadTx<'_>) -> Result<T, E>) -> Result<T, E>
+    where
+        E: From<StoreError>,
+    {
+        let tx = self.connection.unchecked_transaction();
+        let tx = tx.map_err(StoreError::from)?;
+        job(&ReadTx::new(&tx, self.clock.now()))
+    }
+
+    /// What SQLite's own check of the file finds; empty when it is whole.
+    ///
+    /// # Errors
+    /// When the file cannot even be checked.
+    pub fn quick_check(&self) -> Result<Vec<String>, StoreError> {
+        let mut statement = self.connection.prepare("PRAGMA quick_check")?;
+        let rows = statement.query_map([], |row| row.get::<_, String>(0))?;
+        let found = rows.collect::<Result<Vec<_>, _>>()?;
+        Ok(found.into_iter().filter(|line| line != "ok").collect())
+    }
+}
