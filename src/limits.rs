@@ -14,6 +14,9 @@ pub const BODY_BYTES_MAX: usize = 256 * 1024;
 /// Motives of one appointment. There are six, and none is a reason to list one twice.
 pub const MOTIVES_MAX: usize = 6;
 
+/// Access tokens remembered as good, about 250 bytes each. A clinic has a few hundred phones.
+pub const CACHED_SESSIONS_MAX: usize = 8_192;
+
 // ---- Store --------------------------------------------------------------------------------
 
 /// Writes that people wait for, queued for the writer thread. A full queue at 1,000 writes a

@@ -14,6 +14,7 @@ mod policy;
 pub mod queue;
 pub mod readings;
 pub mod recovery;
+mod session_cache;
 pub mod sessions;
 pub mod staff;
 
@@ -31,6 +32,7 @@ use crate::clock::Clock;
 use crate::domain::actor::Actor;
 use crate::store::Store;
 use mail::Mailer;
+pub use session_cache::SessionCache;
 
 /// How long things live. All of it is configuration.
 #[derive(Clone, Copy, Debug)]
@@ -57,6 +59,8 @@ pub struct App {
     pub tokens: TokenKeys,
     /// Counts failed log-ins.
     pub throttle: Throttle,
+    /// Tokens that were found good.
+    pub session_cache: SessionCache,
     /// Sends mail, when there is a way to.
     pub mailer: Mailer,
     /// How long things live.

@@ -3,6 +3,11 @@
 //!
 //! Each test binary uses a part of this.
 #![allow(dead_code, reason = "each test binary uses a part of it")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test that cannot go on should stop"
+)]
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;
