@@ -8,9 +8,9 @@ use crate::domain::actor::{Actor, Role};
 use crate::domain::audit::{Entry, Object};
 use crate::domain::text::Invalid;
 use crate::limits;
+use crate::store::Lane;
 use crate::store::sessions::{self, Owner};
 use crate::store::staff::{self, Staff};
-use crate::store::Lane;
 
 const NO_STAFF: Error = Error::NotFound("Admin not found");
 
@@ -146,6 +146,21 @@ pub async fn set_blocked(
             Ok(tx.audit(&entry)?.with(Staff { blocked, ..found }))
         })
         .await
+}
+
+/// A member of staff by user name or address.
+///
+/// # Errors
+/// When the actor is not an admin, or there is no such member of staff.
+pub async fn find_by_name(app: &App, actor: &Actor, name: String) -> Result<Staff, Error> {
+    policy::admin(app, actor, "staff.read")?;
+    let found = app
+        .store
+        .read(move |tx| staff::by_name(tx, &name)?.ok_or(NO_STAFF))
+        .await?;
+    let entry = Entry::new(actor, "staff.read").on(Object::Staff, found.id);
+    app.store.note_access(entry)?;
+    Ok(found)
 }
 
 fn own_id(app: &App, actor: &Actor) -> Result<i64, Error> {
