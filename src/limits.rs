@@ -10,6 +10,15 @@ use std::time::Duration;
 /// Largest request body, bytes. The biggest legitimate body is an appointment form with long free
 /// texts (a few KiB); 256 KiB leaves room without letting a phone fill the memory.
 pub const BODY_BYTES_MAX: usize = 256 * 1024;
+/// Bytes of a body that is too large that are read and thrown away before the answer. Whoever sends
+/// more is cut off.
+pub const BODY_BYTES_DRAINED_MAX: usize = 2 << 20;
+
+/// Motives of one appointment. There are six, and none is a reason to list one twice.
+pub const MOTIVES_MAX: usize = 6;
+
+/// Access tokens remembered as good, about 250 bytes each. A clinic has a few hundred phones.
+pub const CACHED_SESSIONS_MAX: usize = 8_192;
 
 // ---- Store --------------------------------------------------------------------------------
 

@@ -10,8 +10,8 @@ use crate::auth::token::TokenKeys;
 use crate::auth::{Random, SystemRandom};
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
-use crate::service::App;
 use crate::service::mail::Mailer;
+use crate::service::{App, SessionCache};
 use crate::store::{Store, StoreError, replica};
 
 /// Opens the node and takes the lock on its directory until the store is closed.
@@ -40,6 +40,7 @@ pub async fn open(data: &DataDir, config: &Config, mailer: Mailer) -> Result<App
         store,
         hasher,
         tokens,
+        session_cache: SessionCache::default(),
         throttle: Throttle::new(config.throttle()),
         mailer,
         lifetimes: config.lifetimes(),

@@ -153,7 +153,7 @@ fn bind(
     options: &HttpOptions,
     identity: Option<&Arc<TlsIdentity>>,
 ) -> Result<Vec<(&'static str, Bound)>, Failure> {
-    let routers = routers(Arc::clone(app), options);
+    let routers = routers(app, options);
     let tls = identity.map(|identity| Kind::Tls(Arc::clone(identity)));
     let wanted = [
         (

@@ -1,45 +1,99 @@
-//! The routers of the node.
+//! The routers of a node: patients, back office, and both for the LAN.
+//!
+//! Layers, from the outside in: request id and answer headers, CORS, trailing slashes, then the
+//! routes. Paths are answered with and without a trailing slash, never with a redirect that would
+//! lose a token.
 
 use std::sync::Arc;
 
 use axum::Router;
-use axum::routing::get;
+use axum::http::{HeaderName, HeaderValue, Method, header};
+use axum::middleware::{from_fn, from_fn_with_state};
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::cors::{AllowOrigin, CorsLayer};
+use tower_http::normalize_path::NormalizePath;
 
 use super::tls::{CertificateAuthority, ca_page};
+use super::{context, docs, error, health, legacy, reset};
 use crate::service::App;
 
-/// What the routers are told about the node.
+/// What the routers need to know besides the services.
+#[derive(Clone, Debug, Default)]
 pub struct HttpOptions {
-    /// Name of the clinic.
+    /// Name of the clinic, for pages.
     pub clinic: String,
-    /// Origins of browser pages that may call the API.
+    /// Origins of web pages that may call the API; nothing else may.
     pub cors_origins: Vec<String>,
-    /// Served at `/ca`, when there is one.
+    /// The node's certificate authority, to be shown at `/ca`.
     pub authority: Option<Arc<CertificateAuthority>>,
 }
 
-/// One router for each kind of listener.
+/// The routers of a node.
+#[derive(Debug)]
 pub struct Routers {
-    /// Patients.
+    /// Patients at the root and under `/api`: port 8000.
     pub patient: Router,
-    /// Staff.
+    /// The back office at the root and under `/backoffice`: port 8001.
     pub backoffice: Router,
-    /// Both, for HTTPS.
+    /// Patients at the root and under `/api`, the back office under `/backoffice`: the LAN port.
     pub lan: Router,
 }
 
-/// Makes the routers.
-pub fn routers(app: Arc<App>, options: &HttpOptions) -> Routers {
-    let health = r#"{"status":"ok"}"#;
-    let base = Router::new().route("/health", get(move || async move { health }));
-    let base = match &options.authority {
-        Some(authority) => base.merge(ca_page(authority)),
-        None => base,
-    };
-    let router = base.layer(axum::Extension(app));
+/// Builds the routers.
+#[must_use]
+pub fn routers(app: &Arc<App>, options: &HttpOptions) -> Routers {
+    let patient = legacy::patient(app, options);
+    let backoffice = legacy::backoffice(app);
+    let health = health::router(app);
+    let patients = Router::new().merge(patient.clone()).nest("/api", patient);
+    let lan = patients.clone().nest("/backoffice", backoffice.clone());
+    let office = Router::new()
+        .merge(backoffice.clone())
+        .nest("/backoffice", backoffice);
     Routers {
-        patient: router.clone(),
-        backoffice: router.clone(),
-        lan: router,
+        patient: finish(app, options, patients.merge(health.clone())),
+        backoffice: finish(app, options, office.merge(health.clone())),
+        lan: finish(app, options, lan.merge(health)),
     }
+}
+
+/// Adds the pages that every port has, and the layers.
+fn finish(app: &Arc<App>, options: &HttpOptions, routes: Router) -> Router {
+    let mut routes = routes.merge(docs::assets()).merge(reset::style());
+    if let Some(authority) = &options.authority {
+        routes = routes.merge(ca_page(authority));
+    }
+    let routes = routes
+        .fallback(error::not_found)
+        .method_not_allowed_fallback(error::method_not_allowed)
+        .layer(CatchPanicLayer::custom(error::panicked))
+        .layer(cors(&options.cors_origins))
+        .layer(from_fn(context::answer_headers))
+        .layer(from_fn_with_state(Arc::clone(app), context::request_id));
+    // Normalising has to come before routing, so it wraps the whole router.
+    Router::new().fallback_service(NormalizePath::trim_trailing_slash(routes))
+}
+
+fn cors(origins: &[String]) -> CorsLayer {
+    let origins = origins
+        .iter()
+        .filter_map(|origin| HeaderValue::from_str(origin).ok());
+    CorsLayer::new()
+        .allow_origin(AllowOrigin::list(origins))
+        .allow_credentials(true)
+        .allow_methods([
+            Method::GET,
+            Method::POST,
+            Method::PUT,
+            Method::PATCH,
+            Method::DELETE,
+        ])
+        .allow_headers([
+            header::AUTHORIZATION,
+            header::CONTENT_TYPE,
+            header::ACCEPT,
+            HeaderName::from_static("x-request-id"),
+            HeaderName::from_static("idempotency-key"),
+        ])
+        .expose_headers([HeaderName::from_static("x-request-id"), header::RETRY_AFTER])
 }

@@ -1,6 +1,23 @@
 //! The only place that knows HTTP. It translates between the wire and the services and must never
 //! decide who may do what, nor touch the store.
+//!
+//! * [`app`]: the routers of a node, put together
+//! * [`context`]: request ids, and the [`context::Anonymous`] actor of a request
+//! * [`error`]: a service error as an answer
+//! * [`fields`]: reading parameters and bodies, with all that is wrong with them in one answer
+//! * [`legacy`]: the API that the phone app and the back office speak
+//! * [`docs`]: the pages that describe the API
+//! * [`health`]: is the node alive, can it work
+//! * [`reset`]: the page where a new password is chosen
+//! * [`listen`], [`tls`]: connections and certificates
 
 pub mod app;
+pub mod context;
+pub mod docs;
+pub mod error;
+pub mod fields;
+pub mod health;
+pub mod legacy;
 pub mod listen;
+pub mod reset;
 pub mod tls;

@@ -80,7 +80,7 @@ pub async fn of_patient(
         .note_access(Entry::new(actor, "appointment.list").of_patient(id))?;
     app.store
         .read(move |tx| {
-            if patients::login_by_id(tx, id)?.is_none() {
+            if !patients::exists(tx, id)? {
                 return Err(Error::NotFound("User not found"));
             }
             Ok(appointments::of_patient(tx, id, limit)?)

@@ -23,6 +23,9 @@ pub enum Error {
     /// Wrong name or password.
     #[error("Incorrect mail or password")]
     BadCredentials,
+    /// The current password that was given with a new one is not right.
+    #[error("La contraseña actual no es correcta")]
+    WrongPassword,
     /// The account may not be used.
     #[error("User blocked by admin")]
     Blocked,
@@ -94,6 +97,7 @@ impl Error {
             Self::Unauthenticated => "unauthenticated",
             Self::TokenExpired => "token_expired",
             Self::BadCredentials => "bad_credentials",
+            Self::WrongPassword => "wrong_password",
             Self::Blocked => "blocked",
             Self::PasswordResetRequired => "password_reset_required",
             Self::BadRefreshToken => "bad_refresh_token",

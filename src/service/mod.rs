@@ -15,6 +15,7 @@ pub mod queue;
 pub mod readings;
 pub mod recovery;
 pub mod seed;
+mod session_cache;
 pub mod sessions;
 pub mod staff;
 
@@ -32,6 +33,7 @@ use crate::clock::Clock;
 use crate::domain::actor::Actor;
 use crate::store::Store;
 use mail::Mailer;
+pub use session_cache::SessionCache;
 
 /// How long things live. All of it is configuration.
 #[derive(Clone, Copy, Debug)]
@@ -58,6 +60,8 @@ pub struct App {
     pub tokens: TokenKeys,
     /// Counts failed log-ins.
     pub throttle: Throttle,
+    /// Tokens that were found good.
+    pub session_cache: SessionCache,
     /// Sends mail, when there is a way to.
     pub mailer: Mailer,
     /// How long things live.

@@ -1,13 +1,14 @@
 //! Patients: register, show, edit, block.
 
-use super::{App, Error, policy};
+use super::{App, Error, address, policy};
 use crate::auth::Secret;
-use crate::auth::password::PasswordPolicy;
+use crate::auth::password::{PasswordHash, PasswordPolicy};
 use crate::domain::actor::Actor;
-use crate::domain::audit::{Entry, Object};
+use crate::domain::audit::{Entry, Object, Outcome};
 use crate::domain::patient::{NewPatient, Patient, PatientPatch};
 use crate::domain::text::Invalid;
 use crate::limits;
+use crate::store::idempotency::{self, IdempotencyKey};
 use crate::store::patients::Unique;
 use crate::store::sessions::{self, Owner};
 use crate::store::{Lane, Read, WriteTx, patients};
@@ -183,18 +184,75 @@ fn changed_fields(patch: &PatientPatch) -> String {
     named.join(", ")
 }
 
-/// Blocks a patient, or lets a blocked one in again. A toggle cannot be repeated safely, so a
-/// request that comes again within the same second as the last change of the account changes
-/// nothing.
+/// The acting patient chooses another password. All their other sessions end.
+///
+/// # Errors
+/// [`Error::WrongPassword`] when the current one is not right, [`Error::Invalid`] when the new one
+/// is not acceptable, [`Error::Throttled`] after too many wrong ones.
+pub async fn change_password(
+    app: &App,
+    actor: &Actor,
+    current: Secret,
+    new: Secret,
+) -> Result<(), Error> {
+    let id = policy::patient(app, actor, "patient.change_password")?;
+    let login = app
+        .store
+        .read(move |tx| patients::login_by_id(tx, id)?.ok_or(NO_PATIENT))
+        .await?;
+    PasswordPolicy::PATIENT
+        .check(&new, &[&login.dni, &login.email])
+        .map_err(|error| Error::invalid("new_password")(Invalid(error.to_string())))?;
+    let key = format!("password:{id}");
+    let attempt = app
+        .throttle
+        .check(&key, address(actor), || app.monotonic_ms())
+        .await?;
+    let stored = PasswordHash::parse(&login.password_hash).ok();
+    if !app.hasher.verify(current, stored).await? {
+        attempt.record_failure(app.monotonic_ms());
+        let entry = Entry::new(actor, "patient.change_password").outcome(Outcome::Denied);
+        app.store.note_access(entry)?;
+        return Err(Error::WrongPassword);
+    }
+    attempt.record_success();
+    let hash = app.hasher.hash(&new).await?.to_stored();
+    let actor = actor.clone();
+    app.store
+        .write(Lane::Interactive, move |tx| {
+            patients::set_password(tx, id, &hash, false)?;
+            sessions::revoke_all(tx, Owner::Patient(id), actor.session.as_deref())?;
+            sessions::forget_recoveries(tx, Owner::Patient(id))?;
+            Ok(tx.audit(&Entry::new(&actor, "patient.change_password").on(Object::Patient, id))?)
+        })
+        .await
+}
+
+/// Blocks a patient, or lets a blocked one in again. A toggle cannot be repeated safely by what it
+/// says, so a repeated `key` is answered with how things stand.
 ///
 /// # Errors
 /// When the actor is not staff, or there is no such patient.
-pub async fn toggle_blocked(app: &App, actor: &Actor, id: i64) -> Result<Patient, Error> {
+pub async fn toggle_blocked(
+    app: &App,
+    actor: &Actor,
+    id: i64,
+    key: Option<IdempotencyKey>,
+) -> Result<Patient, Error> {
     policy::staff(app, actor, "patient.block")?;
     let actor = actor.clone();
     app.store
         .write(Lane::Interactive, move |tx| {
             let patient = patients::by_id(tx, id)?.ok_or(NO_PATIENT)?;
+            if let Some(key) = &key {
+                if idempotency::find(tx, key)?.is_some() {
+                    let entry = Entry::new(&actor, "patient.block")
+                        .of_patient(id)
+                        .detail("repeated");
+                    return Ok(tx.audit(&entry)?.with(patient));
+                }
+                idempotency::remember(tx, key, id)?;
+            }
             let patch = PatientPatch {
                 blocked: Some(!patient.blocked),
                 ..PatientPatch::default()

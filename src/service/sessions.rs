@@ -3,6 +3,7 @@
 //! An unknown name costs the time of a real hash and gets the same answer as a wrong password. A
 //! failed attempt is in the audit log, without the name that was tried.
 
+use super::session_cache::{self, CachedSession};
 use super::{App, Error, address};
 use crate::auth::Secret;
 use crate::auth::opaque::{OpaqueToken, Purpose};
@@ -309,7 +310,22 @@ pub async fn authenticate(
     token: &str,
     reset_allowed: bool,
 ) -> Result<Actor, Error> {
+    let session = match_session(app, audience, token).await?;
+    let staff = matches!(session.who, Who::Staff(..));
+    if staff && session.password_reset_required && !reset_allowed {
+        return Err(Error::PasswordResetRequired);
+    }
+    Ok(anonymous.becomes(session.who, Some(session.session_id)))
+}
+
+async fn match_session(app: &App, audience: Audience, token: &str) -> Result<CachedSession, Error> {
     let now_s = app.clock.now().0.div_euclid(1000);
+    let key = session_cache::key(audience, token);
+    // Read before the store is asked: a session that ends meanwhile raises it.
+    let epoch = app.store.session_epoch();
+    if let Some(session) = app.session_cache.get(&key, epoch, now_s) {
+        return Ok(session);
+    }
     let claims = app
         .tokens
         .verify(token, audience, now_s)
@@ -326,11 +342,15 @@ pub async fn authenticate(
     let Some(status) = status else {
         return Err(Error::Unauthenticated);
     };
-    let who = identify(&status, &claims).ok_or(Error::Unauthenticated)?;
-    if matches!(who, Who::Staff(..)) && status.password_reset_required && !reset_allowed {
-        return Err(Error::PasswordResetRequired);
-    }
-    Ok(anonymous.becomes(who, Some(claims.session_id)))
+    let session = CachedSession {
+        epoch,
+        expires_at_s: claims.expires_at_s,
+        who: identify(&status, &claims).ok_or(Error::Unauthenticated)?,
+        session_id: claims.session_id,
+        password_reset_required: status.password_reset_required,
+    };
+    app.session_cache.put(key, session.clone());
+    Ok(session)
 }
 
 /// The session and the token must speak of the same account.

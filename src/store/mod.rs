@@ -35,6 +35,7 @@ mod writer;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
 
 use tokio::sync::oneshot;
@@ -59,6 +60,7 @@ pub const DATABASE_FILE: &str = "islet.db";
 #[derive(Debug)]
 pub struct Store {
     lanes: Arc<Lanes>,
+    session_epoch: Arc<AtomicU64>,
     readers: Readers,
     writer: Option<JoinHandle<()>>,
     path: PathBuf,
@@ -95,10 +97,19 @@ impl Store {
         migrate::migrate(&connection)?;
         let state = tx::LogState::load(&connection)?;
         let lanes = Arc::new(Lanes::default());
+        let session_epoch = Arc::<AtomicU64>::default();
         let readers = Readers::start(&path, limits::READERS, &clock)?;
-        let writer = writer::start(connection, state, audit_key, Arc::clone(&lanes), clock)?;
+        let writer = writer::start(
+            connection,
+            state,
+            audit_key,
+            Arc::clone(&lanes),
+            Arc::clone(&session_epoch),
+            clock,
+        )?;
         Ok(Self {
             lanes,
+            session_epoch,
             readers,
             writer: Some(writer),
             path,
@@ -148,6 +159,13 @@ impl Store {
     /// [`StoreError::Overloaded`] when too many wait: data must not be shown without a trace.
     pub fn note_access(&self, entry: Entry) -> Result<(), StoreError> {
         self.lanes.note_access(entry)
+    }
+
+    /// Rises with every commit that ended a session or took a right away, before it is
+    /// acknowledged. What was known of sessions at an earlier epoch must be read again.
+    #[must_use]
+    pub fn session_epoch(&self) -> u64 {
+        self.session_epoch.load(Ordering::Acquire)
     }
 
     /// Where the database file is.

@@ -91,6 +91,7 @@ pub fn update(tx: &mut WriteTx<'_>, id: i64, patch: &PatientPatch) -> Result<(),
         values.push(("hospital_account", account.into()));
     }
     if let Some(blocked) = patch.blocked {
+        tx.end_sessions();
         values.push(("blocked", blocked.into()));
     }
     if values.is_empty() {
@@ -110,6 +111,7 @@ pub fn set_password(
     hash: &str,
     reset_required: bool,
 ) -> Result<(), StoreError> {
+    tx.end_sessions();
     let now = tx.now();
     tx.update(
         &PATIENT,
@@ -142,6 +144,14 @@ pub fn by_dni(tx: &impl Read, dni: &str) -> Result<Option<Patient>, StoreError> 
     one(tx, &format!("{SELECT} WHERE p.dni = ?"), [dni], |row| {
         from_row(row, today)
     })
+}
+
+/// Whether there is such a patient.
+///
+/// # Errors
+/// When the disk fails.
+pub fn exists(tx: &impl Read, id: i64) -> Result<bool, StoreError> {
+    Ok(one(tx, "SELECT 1 FROM patient WHERE id = ?", [id], |_| Ok(()))?.is_some())
 }
 
 /// Patients in the order of their ids, after `after`.
@@ -250,9 +260,15 @@ pub fn count_reading(tx: &mut WriteTx<'_>, id: i64, day: Date) -> Result<(), Sto
     let sql = "INSERT INTO patient_day (patient_id, day, readings) VALUES (?, ?, 1)
                ON CONFLICT DO UPDATE SET readings = readings + 1 RETURNING readings";
     let that_day = one(tx, sql, params![id, day.to_string()], |row| row.get(0))?.unwrap_or(1);
-    let mut counters = counters(tx, id)?;
-    counters.record(day, that_day);
-    save_counters(tx, id, &counters)
+    if that_day == READINGS_A_DAY {
+        let mut counters = counters(tx, id)?;
+        counters.record(day, that_day);
+        return save_counters(tx, id, &counters);
+    }
+    // All readings of a day but the fourth move no streak.
+    let sql = "UPDATE patient_counter SET times_measured = times_measured + 1 WHERE patient_id = ?";
+    tx.local().prepare_cached(sql)?.execute([id])?;
+    Ok(())
 }
 
 /// Takes back a reading that was recorded on `day` and turned out to be an error.

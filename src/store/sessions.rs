@@ -192,7 +192,8 @@ pub fn replace_siblings(
 ///
 /// # Errors
 /// When the disk fails.
-pub fn revoke(tx: &WriteTx<'_>, session_id: &str) -> Result<(), StoreError> {
+pub fn revoke(tx: &mut WriteTx<'_>, session_id: &str) -> Result<(), StoreError> {
+    tx.end_sessions();
     let sql = "UPDATE session SET revoked_at = ? WHERE id = ? AND revoked_at IS NULL";
     tx.local()
         .prepare_cached(sql)?
@@ -205,10 +206,11 @@ pub fn revoke(tx: &WriteTx<'_>, session_id: &str) -> Result<(), StoreError> {
 /// # Errors
 /// When the disk fails.
 pub fn revoke_all(
-    tx: &WriteTx<'_>,
+    tx: &mut WriteTx<'_>,
     owner: Owner,
     except: Option<&str>,
 ) -> Result<usize, StoreError> {
+    tx.end_sessions();
     let (patient_id, staff_id) = owner.columns();
     let column = if patient_id.is_some() {
         "patient_id"

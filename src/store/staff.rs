@@ -72,6 +72,7 @@ pub fn set_password(
     hash: &str,
     reset_required: bool,
 ) -> Result<(), StoreError> {
+    tx.end_sessions();
     let now = tx.now().0;
     tx.update(
         &STAFF,
@@ -102,6 +103,7 @@ pub fn set_email(tx: &mut WriteTx<'_>, id: i64, email: &Email) -> Result<(), Sto
 /// # Errors
 /// When the disk fails.
 pub fn set_blocked(tx: &mut WriteTx<'_>, id: i64, blocked: bool) -> Result<(), StoreError> {
+    tx.end_sessions();
     let now = tx.now().0;
     tx.update(
         &STAFF,

@@ -74,6 +74,8 @@ pub(super) struct LogState {
     change_seq: i64,
     audit_seq: i64,
     audit_hash: [u8; 32],
+    /// See [`super::Store::session_epoch`].
+    pub(super) session_epoch: u64,
     /// The last row id given out, per entity.
     rows: [i64; entity::COUNTERS],
 }
@@ -106,6 +108,7 @@ impl LogState {
             change_seq,
             audit_seq,
             audit_hash,
+            session_epoch: 0,
             rows,
         })
     }
@@ -262,6 +265,7 @@ impl<'a> WriteTx<'a> {
             .prepare_cached(sql)?
             .execute(params![staff_id, role])?;
         if changed > 0 {
+            self.end_sessions();
             let action = if has { Action::Add } else { Action::Remove };
             let row = RowId::from_i64(staff_id).map_err(|e| StoreError::Damaged(e.to_string()))?;
             self.change.push(
@@ -292,6 +296,11 @@ impl<'a> WriteTx<'a> {
         ];
         self.change.push(entity::SETTING, Action::Set, row, &fields);
         Ok(())
+    }
+
+    /// Notes that this transaction ends a session or takes a right away.
+    pub(super) fn end_sessions(&mut self) {
+        self.state.session_epoch += 1;
     }
 
     /// Changes rows that are not replicated: derived counters, sessions, and the like.

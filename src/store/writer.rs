@@ -7,6 +7,7 @@
 //! Applications Recover from fsync Failures?", USENIX ATC 2020).
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
 
 use rusqlite::Connection;
@@ -25,6 +26,7 @@ struct Writer {
     state: LogState,
     audit_key: [u8; 32],
     lanes: Arc<Lanes>,
+    session_epoch: Arc<AtomicU64>,
     clock: Arc<dyn Clock>,
 }
 
@@ -34,6 +36,7 @@ pub(super) fn start(
     state: LogState,
     audit_key: [u8; 32],
     lanes: Arc<Lanes>,
+    session_epoch: Arc<AtomicU64>,
     clock: Arc<dyn Clock>,
 ) -> Result<JoinHandle<()>, StoreError> {
     let mut writer = Writer {
@@ -41,6 +44,7 @@ pub(super) fn start(
         state,
         audit_key,
         lanes,
+        session_epoch,
         clock,
     };
     std::thread::Builder::new()
@@ -76,6 +80,10 @@ impl Writer {
             tracing::error!(%error, writes = replies.len(), "a commit failed; its writes were undone");
             self.lanes.restore_access(batch.access);
         }
+        if self.state.session_epoch != before.session_epoch {
+            self.session_epoch
+                .store(self.state.session_epoch, Ordering::Release);
+        }
         let fatal = result.as_ref().is_err_and(StoreError::is_fatal);
         for outcome in replies {
             (outcome.reply)(match &result {
@@ -99,7 +107,7 @@ impl Writer {
         // Jobs that an early failure leaves behind are dropped, and their callers told to retry.
         self.execute("BEGIN IMMEDIATE")?;
         for job in jobs {
-            self.execute("SAVEPOINT job")?;
+            self.run_prepared("SAVEPOINT job")?;
             let before = self.state;
             let now = self.clock.now();
             let mut tx = WriteTx::new(&self.connection, &mut self.state, &self.audit_key, now);
@@ -115,7 +123,7 @@ impl Writer {
                 outcome = outcome.fail(error);
             }
             if outcome.keep {
-                self.execute("RELEASE job")?;
+                self.run_prepared("RELEASE job")?;
             } else {
                 self.state = before;
                 self.execute("ROLLBACK TO job; RELEASE job")?;
@@ -138,6 +146,12 @@ impl Writer {
             .and_then(|()| self.state.save(&self.connection));
         let result = probe.and_then(|()| self.execute("ROLLBACK"));
         result.err().unwrap_or(StoreError::DiskFull)
+    }
+
+    /// For what every job does: compiled once.
+    fn run_prepared(&self, sql: &str) -> Result<(), StoreError> {
+        self.connection.prepare_cached(sql)?.execute([])?;
+        Ok(())
     }
 
     fn execute(&self, sql: &str) -> Result<(), StoreError> {

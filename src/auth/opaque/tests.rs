@@ -1,3 +1,5 @@
+//! Tokens and codes: their form, and that kinds are never mistaken for each other.
+
 use std::collections::HashSet;
 
 use proptest::prelude::*;

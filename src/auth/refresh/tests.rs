@@ -1,3 +1,5 @@
+//! Rotation case by case; `simulation.rs` plays whole histories.
+
 use rstest::rstest;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! The throttle under many attempts at once.
+
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::task::JoinSet;

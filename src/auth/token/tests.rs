@@ -1,3 +1,5 @@
+//! Access tokens that are issued, accepted and too old; `hostile.rs` has the forged ones.
+
 use proptest::prelude::*;
 
 use super::*;

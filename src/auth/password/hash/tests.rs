@@ -1,3 +1,5 @@
+//! Stored hashes: ours, wrapped legacy ones, damaged and hostile ones.
+
 use proptest::prelude::*;
 use rstest::rstest;
 

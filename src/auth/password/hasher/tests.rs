@@ -1,3 +1,5 @@
+//! The hashing threads: bounds, callers that go away, no randomness.
+
 use std::sync::mpsc;
 
 use super::*;

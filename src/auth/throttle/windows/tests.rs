@@ -1,3 +1,5 @@
+//! The windows of failures against a slow and simple model.
+
 use proptest::prelude::*;
 use rstest::rstest;
 

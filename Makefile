@@ -1,0 +1,43 @@
+# Islet. Each target does all of its own set-up; what is there already is left alone.
+#
+#   make demo    a clinic with made-up people on this machine, with addresses and log-ins
+#   make test    formatting, lints, dependency rules, all tests
+#   make lab     power cuts, kills and broken disks, in their long form (root)
+#   make bench   the measurements
+#   make fmt     format the sources
+#   make clean   remove what was built (not demo-data, not a node's data)
+
+DATA ?= demo-data
+
+.PHONY: demo test lab bench fmt deny clean
+.DEFAULT_GOAL := demo
+
+demo:
+	@tools/setup-debian.sh demo
+	cargo build --release --locked
+	target/release/islet demo --data $(DATA)
+
+test:
+	@tools/setup-debian.sh test
+	@tools/setup-python.sh
+	@tools/setup-deny.sh
+	@tools/test.sh
+
+lab:
+	@tools/setup-debian.sh lab
+	tools/lab.sh
+
+bench:
+	@tools/setup-debian.sh demo
+	cargo bench --locked
+
+deny:
+	@tools/setup-deny.sh
+	.tools/bin/cargo-deny --locked check
+
+fmt:
+	cargo fmt --all
+
+clean:
+	cargo clean
+	rm -rf .venv .tools

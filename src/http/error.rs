@@ -1,0 +1,233 @@
+//! A service error as an answer.
+//!
+//! One body: `application/problem+json` (RFC 9457) with a `detail` that people can read, a stable
+//! `code` and the `request_id`. Validation keeps the list that the legacy clients know (see
+//! [`super::fields`]). What went wrong inside goes to the log, never to the wire.
+
+use std::any::Any;
+
+use axum::Json;
+use axum::extract::Request;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::context::RequestId;
+use super::fields::{Issue, Unprocessable};
+use crate::domain::actor::Actor;
+use crate::service::Error;
+use crate::store::StoreError;
+
+/// Seconds after which a busy node is worth another try.
+const RETRY_AFTER_BUSY_S: u64 = 1;
+
+/// The body of an error (RFC 9457).
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct Problem {
+    /// The HTTP status.
+    pub status: u16,
+    /// What went wrong and what to do, for people.
+    pub detail: String,
+    /// Stable name of the error, for programs.
+    pub code: String,
+    /// Id of the request, to be quoted when asking for help.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub request_id: Option<String>,
+}
+
+/// A service error on its way out.
+#[derive(Debug)]
+pub struct ApiError(Box<Answer>);
+
+#[derive(Debug)]
+struct Answer {
+    status: StatusCode,
+    detail: String,
+    code: &'static str,
+    request_id: Option<String>,
+    retry_after_s: Option<u64>,
+    /// For errors that name a field: the legacy list.
+    issue: Option<Issue>,
+}
+
+/// The result of a handler.
+pub type ApiResult<T> = Result<T, ApiError>;
+
+impl ApiError {
+    /// The answer to `error`, for the request of `actor`.
+    #[must_use]
+    pub fn new(error: Error, actor: &Actor) -> Self {
+        let status = status(&error);
+        if status.is_server_error() {
+            let text = match &error {
+                Error::Internal(text) => text.clone(),
+                other => other.to_string(),
+            };
+            tracing::error!(request_id = actor.request_id, code = error.code(), "{text}");
+        }
+        let retry_after_s = match &error {
+            Error::Throttled(retry) => Some(retry.seconds),
+            _ if status == StatusCode::SERVICE_UNAVAILABLE => Some(RETRY_AFTER_BUSY_S),
+            _ => None,
+        };
+        let code = error.code();
+        let detail = match &error {
+            Error::Store(StoreError::DiskFull) => {
+                "The node's disk is full; nothing was changed. Tell the clinic.".to_owned()
+            }
+            Error::Store(_) if status == StatusCode::SERVICE_UNAVAILABLE => Error::Busy.to_string(),
+            Error::Store(_) | Error::Internal(_) => "Internal Server Error".to_owned(),
+            other => other.to_string(),
+        };
+        let issue = match error {
+            Error::Invalid { field, reason } => Some(Issue::value("body", field, &reason.0)),
+            _ => None,
+        };
+        let request_id = actor.request_id.clone();
+        Self(Box::new(Answer {
+            status,
+            detail,
+            code,
+            request_id,
+            retry_after_s,
+            issue,
+        }))
+    }
+
+    /// The same error with another status, where the legacy contract wants one.
+    #[must_use]
+    pub fn with_status(mut self, status: StatusCode) -> Self {
+        self.0.status = status;
+        self
+    }
+
+    /// The same error with another text, where the legacy contract wants one.
+    #[must_use]
+    pub fn with_detail(mut self, detail: &str) -> Self {
+        detail.clone_into(&mut self.0.detail);
+        self
+    }
+}
+
+/// Turns the error of a service call into an [`ApiError`] of the acting request.
+pub trait OrApiError<T> {
+    /// See [`ApiError::new`].
+    ///
+    /// # Errors
+    /// The service's error.
+    fn or_error(self, actor: &Actor) -> ApiResult<T>;
+}
+
+impl<T> OrApiError<T> for Result<T, Error> {
+    fn or_error(self, actor: &Actor) -> ApiResult<T> {
+        self.map_err(|error| ApiError::new(error, actor))
+    }
+}
+
+const fn status(error: &Error) -> StatusCode {
+    match error {
+        Error::Unauthenticated
+        | Error::TokenExpired
+        | Error::BadCredentials
+        | Error::Blocked
+        | Error::BadRefreshToken => StatusCode::UNAUTHORIZED,
+        Error::Forbidden | Error::PasswordResetRequired => StatusCode::FORBIDDEN,
+        Error::NotFound(_) => StatusCode::NOT_FOUND,
+        Error::Invalid { .. } => StatusCode::UNPROCESSABLE_ENTITY,
+        // The phone app shows the text of a 400 and no other.
+        Error::WrongPassword
+        | Error::RecoveryExpired
+        | Error::RecoveryInvalid
+        | Error::Taken(_)
+        | Error::QueueClosed
+        | Error::QueueFull
+        | Error::NotInQueue
+        | Error::NotAccepted(_)
+        | Error::WrongState(_) => StatusCode::BAD_REQUEST,
+        Error::Throttled(_) => StatusCode::TOO_MANY_REQUESTS,
+        Error::Busy
+        | Error::Store(StoreError::Overloaded | StoreError::TimedOut | StoreError::Closed) => {
+            StatusCode::SERVICE_UNAVAILABLE
+        }
+        Error::Store(StoreError::DiskFull) => StatusCode::INSUFFICIENT_STORAGE,
+        Error::Store(_) | Error::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let answer = *self.0;
+        if let Some(issue) = answer.issue {
+            return Unprocessable(vec![issue]).into_response();
+        }
+        let problem = Problem {
+            status: answer.status.as_u16(),
+            detail: answer.detail,
+            code: answer.code.to_owned(),
+            request_id: answer.request_id,
+        };
+        let mut response = problem.into_response();
+        let headers = response.headers_mut();
+        if answer.status == StatusCode::UNAUTHORIZED {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        if let Some(seconds) = answer.retry_after_s {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        response
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let mut response = (status, Json(self)).into_response();
+        let kind = HeaderValue::from_static("application/problem+json");
+        response.headers_mut().insert(header::CONTENT_TYPE, kind);
+        response
+    }
+}
+
+fn plain(status: StatusCode, detail: &str, code: &str, request: &Request) -> Response {
+    let request_id = request
+        .extensions()
+        .get::<RequestId>()
+        .map(|id| id.id.clone());
+    let (detail, code) = (detail.to_owned(), code.to_owned());
+    Problem {
+        status: status.as_u16(),
+        detail,
+        code,
+        request_id,
+    }
+    .into_response()
+}
+
+/// No such route.
+pub async fn not_found(request: Request) -> Response {
+    plain(StatusCode::NOT_FOUND, "Not Found", "not_found", &request)
+}
+
+/// A route, but not with this method.
+pub async fn method_not_allowed(request: Request) -> Response {
+    plain(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "Method Not Allowed",
+        "method_not_allowed",
+        &request,
+    )
+}
+
+/// A handler panicked. The panic is in the log already.
+pub fn panicked(_panic: Box<dyn Any + Send>) -> Response {
+    let status = StatusCode::INTERNAL_SERVER_ERROR;
+    let (detail, code) = ("Internal Server Error".to_owned(), "internal".to_owned());
+    Problem {
+        status: status.as_u16(),
+        detail,
+        code,
+        request_id: None,
+    }
+    .into_response()
+}

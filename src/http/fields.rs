@@ -1,0 +1,374 @@
+//! Reading parameters and bodies, with all that is wrong with them in one answer.
+//!
+//! The answer is the 422 list that the legacy clients know (FastAPI with Pydantic 2): items with
+//! `type`, `loc`, `msg` and `input`. Unknown names are ignored, as there; a name that is given
+//! twice is refused, since nobody can know which value was meant.
+
+mod body;
+mod query;
+
+use axum::Json;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use serde_json::{Map, Value};
+use utoipa::ToSchema;
+
+pub use body::{JsonBody, OptionalJsonBody};
+pub use query::{FormBody, PathId, QueryFields};
+
+use crate::domain::text::{self, Invalid};
+
+/// One thing that is wrong.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct Issue {
+    /// Kind of mistake, as Pydantic names it, such as `missing` or `float_parsing`.
+    #[serde(rename = "type")]
+    kind: &'static str,
+    /// Where: `query`, `path` or `body`, then the name.
+    #[schema(value_type = Vec<Object>)]
+    loc: Vec<Value>,
+    /// What is wrong, for people.
+    msg: String,
+    /// What was sent; null for secrets and when nothing was.
+    #[schema(value_type = Option<Object>)]
+    input: Value,
+}
+
+impl Issue {
+    /// A value that cannot be taken, without repeating it.
+    #[must_use]
+    pub fn value(place: &'static str, name: &str, reason: &str) -> Self {
+        let msg = format!("Value error, {name} {reason}");
+        Self {
+            kind: "value_error",
+            loc: vec![place.into(), name.into()],
+            msg,
+            input: Value::Null,
+        }
+    }
+}
+
+/// The 422 answer.
+#[derive(Clone, Debug)]
+pub struct Unprocessable(pub Vec<Issue>);
+
+/// The body of the 422 answer.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct HttpValidationError {
+    /// Everything that is wrong.
+    detail: Vec<Issue>,
+}
+
+impl IntoResponse for Unprocessable {
+    fn into_response(self) -> Response {
+        let body = Json(HttpValidationError { detail: self.0 });
+        (StatusCode::UNPROCESSABLE_ENTITY, body).into_response()
+    }
+}
+
+/// Reads named values and gathers what is wrong with them.
+///
+/// Each getter returns `None` after noting an issue; [`Fields::finish`] then refuses. So a handler
+/// reads everything first and all mistakes are reported together.
+#[derive(Debug)]
+pub struct Fields {
+    place: &'static str,
+    values: Map<String, Value>,
+    issues: Vec<Issue>,
+}
+
+impl Fields {
+    fn new(place: &'static str, values: Map<String, Value>) -> Self {
+        Self {
+            place,
+            values,
+            issues: Vec::new(),
+        }
+    }
+
+    /// Refuses when anything was wrong.
+    ///
+    /// # Errors
+    /// The whole list.
+    pub fn finish(self) -> Result<(), Unprocessable> {
+        if self.issues.is_empty() {
+            Ok(())
+        } else {
+            Err(Unprocessable(self.issues))
+        }
+    }
+
+    /// Whether a value was sent that is not null.
+    #[must_use]
+    pub fn has(&self, name: &str) -> bool {
+        self.values.get(name).is_some_and(|value| !value.is_null())
+    }
+
+    /// Whether the name was sent at all, null included.
+    #[must_use]
+    pub fn mentions(&self, name: &str) -> bool {
+        self.values.contains_key(name)
+    }
+
+    /// The value as it was sent.
+    #[must_use]
+    pub fn raw(&self, name: &str) -> Option<&Value> {
+        self.values.get(name).filter(|value| !value.is_null())
+    }
+
+    fn issue(&mut self, name: &str, kind: &'static str, msg: impl Into<String>, input: Value) {
+        let loc = vec![self.place.into(), name.into()];
+        self.issues.push(Issue {
+            kind,
+            loc,
+            msg: msg.into(),
+            input,
+        });
+    }
+
+    /// Notes that a value cannot be taken.
+    pub fn invalid(&mut self, name: &str, reason: &Invalid) {
+        self.issues.push(Issue::value(self.place, name, &reason.0));
+    }
+
+    fn required(&mut self, name: &str) -> Option<Value> {
+        match self.values.get(name) {
+            Some(value) => Some(value.clone()),
+            None => {
+                self.issue(name, "missing", "Field required", Value::Null);
+                None
+            }
+        }
+    }
+
+    /// A required finite number; numbers in strings are understood.
+    pub fn number(&mut self, name: &str) -> Option<f64> {
+        let value = self.required(name)?;
+        self.read_number(name, &value)
+    }
+
+    /// An optional finite number.
+    pub fn optional_number(&mut self, name: &str) -> Option<f64> {
+        let value = self.raw(name)?.clone();
+        self.read_number(name, &value)
+    }
+
+    fn read_number(&mut self, name: &str, value: &Value) -> Option<f64> {
+        let number = match value {
+            Value::Number(number) => number.as_f64(),
+            Value::String(text) => text.trim().parse().ok(),
+            _ => {
+                self.issue(
+                    name,
+                    "float_type",
+                    "Input should be a valid number",
+                    value.clone(),
+                );
+                return None;
+            }
+        };
+        match number {
+            Some(number) if number.is_finite() => Some(number),
+            Some(_) => {
+                self.issue(
+                    name,
+                    "finite_number",
+                    "Input should be a finite number",
+                    value.clone(),
+                );
+                None
+            }
+            None => {
+                let msg = "Input should be a valid number, unable to parse string as a number";
+                self.issue(name, "float_parsing", msg, value.clone());
+                None
+            }
+        }
+    }
+
+    /// A required whole number; numbers in strings are understood.
+    pub fn integer(&mut self, name: &str) -> Option<i64> {
+        let value = self.required(name)?;
+        self.read_integer(name, &value)
+    }
+
+    /// An optional whole number.
+    pub fn optional_integer(&mut self, name: &str) -> Option<i64> {
+        let value = self.raw(name)?.clone();
+        self.read_integer(name, &value)
+    }
+
+    fn read_integer(&mut self, name: &str, value: &Value) -> Option<i64> {
+        let integer = match value {
+            Value::Number(number) => number.as_i64(),
+            Value::String(text) => text.trim().parse().ok(),
+            _ => None,
+        };
+        if integer.is_none() {
+            self.issue(
+                name,
+                "int_parsing",
+                "Input should be a valid integer",
+                value.clone(),
+            );
+        }
+        integer
+    }
+
+    /// A required boolean.
+    pub fn boolean(&mut self, name: &str) -> Option<bool> {
+        let value = self.required(name)?;
+        self.read_boolean(name, &value)
+    }
+
+    /// An optional boolean.
+    pub fn optional_boolean(&mut self, name: &str) -> Option<bool> {
+        let value = self.raw(name)?.clone();
+        self.read_boolean(name, &value)
+    }
+
+    fn read_boolean(&mut self, name: &str, value: &Value) -> Option<bool> {
+        let boolean = value.as_bool();
+        if boolean.is_none() {
+            self.issue(
+                name,
+                "bool_type",
+                "Input should be a valid boolean",
+                value.clone(),
+            );
+        }
+        boolean
+    }
+
+    /// A required text, turned into a domain value.
+    pub fn parse<T>(
+        &mut self,
+        name: &str,
+        parse: impl FnOnce(&str) -> Result<T, Invalid>,
+    ) -> Option<T> {
+        let value = self.required(name)?;
+        self.read_parsed(name, &value, parse)
+    }
+
+    /// An optional text, turned into a domain value.
+    pub fn optional_parse<T>(
+        &mut self,
+        name: &str,
+        parse: impl FnOnce(&str) -> Result<T, Invalid>,
+    ) -> Option<T> {
+        let value = self.raw(name)?.clone();
+        self.read_parsed(name, &value, parse)
+    }
+
+    fn read_parsed<T>(
+        &mut self,
+        name: &str,
+        value: &Value,
+        parse: impl FnOnce(&str) -> Result<T, Invalid>,
+    ) -> Option<T> {
+        let Some(text) = value.as_str() else {
+            self.issue(
+                name,
+                "string_type",
+                "Input should be a valid string",
+                value.clone(),
+            );
+            return None;
+        };
+        parse(text)
+            .map_err(|reason| self.invalid(name, &reason))
+            .ok()
+    }
+
+    /// A required text as it is: for secrets, which no message repeats.
+    pub fn secret(&mut self, name: &str) -> Option<String> {
+        let value = self.required(name)?;
+        let Value::String(text) = value else {
+            self.issue(
+                name,
+                "string_type",
+                "Input should be a valid string",
+                Value::Null,
+            );
+            return None;
+        };
+        if text.is_empty() {
+            self.issue(name, "string_too_short", "must not be empty", Value::Null);
+            return None;
+        }
+        Some(text)
+    }
+
+    /// A required line of text.
+    pub fn line(&mut self, name: &str) -> Option<String> {
+        self.parse(name, text::line)
+    }
+
+    /// A required free text; may be empty.
+    pub fn paragraph(&mut self, name: &str) -> Option<String> {
+        self.parse(name, text::paragraph)
+    }
+
+    /// An optional free text.
+    pub fn optional_paragraph(&mut self, name: &str) -> Option<String> {
+        self.optional_parse(name, text::paragraph)
+    }
+
+    /// A required name out of a list.
+    pub fn one_of<T>(
+        &mut self,
+        name: &str,
+        names: &[&str],
+        parse: impl FnOnce(&str) -> Option<T>,
+    ) -> Option<T> {
+        let value = self.required(name)?;
+        let found = value.as_str().and_then(parse);
+        if found.is_none() {
+            self.not_one_of(name, names, value);
+        }
+        found
+    }
+
+    fn not_one_of(&mut self, name: &str, names: &[&str], value: Value) {
+        let quoted: Vec<String> = names.iter().map(|name| format!("'{name}'")).collect();
+        self.issue(
+            name,
+            "enum",
+            format!("Input should be {}", quoted.join(", ")),
+            value,
+        );
+    }
+
+    /// A required list of at most `most` names out of `names`.
+    pub fn list_of(&mut self, name: &str, names: &[&str], most: usize) -> Option<Vec<String>> {
+        let value = self.required(name)?;
+        let Value::Array(items) = &value else {
+            self.issue(name, "list_type", "Input should be a valid list", value);
+            return None;
+        };
+        if items.len() > most {
+            self.issue(
+                name,
+                "too_long",
+                format!("List should have at most {most} items"),
+                Value::Null,
+            );
+            return None;
+        }
+        let known = |item: &Value| item.as_str().is_some_and(|item| names.contains(&item));
+        if let Some(unknown) = items.iter().find(|item| !known(item)) {
+            self.not_one_of(name, names, unknown.clone());
+            return None;
+        }
+        Some(
+            items
+                .iter()
+                .filter_map(|item| item.as_str().map(str::to_owned))
+                .collect(),
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,207 @@
+//! JSON bodies.
+
+use axum::extract::{FromRequest, Request};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use http_body_util::BodyExt;
+use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde_json::{Map, Value, json};
+
+use super::{Fields, Issue, Unprocessable};
+use crate::http::context::RequestId;
+use crate::http::error::Problem;
+use crate::limits;
+
+/// Deepest nesting of a JSON body. The deepest legitimate one has three levels.
+const DEPTH_MAX: usize = 16;
+
+/// A JSON object that must be there.
+#[derive(Debug)]
+pub struct JsonBody(pub Fields);
+
+/// A JSON object, or nothing at all.
+#[derive(Debug)]
+pub struct OptionalJsonBody(pub Fields);
+
+impl<S: Send + Sync> FromRequest<S> for JsonBody {
+    type Rejection = Response;
+
+    async fn from_request(request: Request, _state: &S) -> Result<Self, Response> {
+        let bytes = bytes(request).await?;
+        if bytes.iter().all(u8::is_ascii_whitespace) {
+            let (kind, msg) = ("missing", "Field required".to_owned());
+            let issue = Issue {
+                kind,
+                loc: vec!["body".into()],
+                msg,
+                input: Value::Null,
+            };
+            return Err(Unprocessable(vec![issue]).into_response());
+        }
+        parse(&bytes).map(Self).map_err(IntoResponse::into_response)
+    }
+}
+
+impl<S: Send + Sync> FromRequest<S> for OptionalJsonBody {
+    type Rejection = Response;
+
+    async fn from_request(request: Request, _state: &S) -> Result<Self, Response> {
+        let bytes = bytes(request).await?;
+        if bytes.iter().all(u8::is_ascii_whitespace) || bytes == b"null" {
+            return Ok(Self(Fields::new("body", Map::new())));
+        }
+        parse(&bytes).map(Self).map_err(IntoResponse::into_response)
+    }
+}
+
+/// The whole body, up to [`limits::BODY_BYTES_MAX`].
+///
+/// What goes beyond is read and thrown away up to a further bound: an answer while the client
+/// still sends would reach it as a broken connection, not as a text that says what is wrong.
+pub(super) async fn bytes(request: Request) -> Result<Vec<u8>, Response> {
+    let id = request
+        .extensions()
+        .get::<RequestId>()
+        .map(|id| id.id.clone());
+    let mut body = request.into_body();
+    let (mut bytes, mut seen) = (Vec::new(), 0);
+    while let Some(frame) = body.frame().await {
+        let Ok(frame) = frame else {
+            return Err(refuse(
+                StatusCode::BAD_REQUEST,
+                "body_unreadable",
+                "The body could not be read",
+                id,
+            ));
+        };
+        let Ok(data) = frame.into_data() else {
+            continue;
+        };
+        seen += data.len();
+        if seen <= limits::BODY_BYTES_MAX {
+            bytes.extend_from_slice(&data);
+        } else if seen > limits::BODY_BYTES_DRAINED_MAX {
+            break;
+        }
+    }
+    if seen > limits::BODY_BYTES_MAX {
+        let detail = "The body is too large: at most 256 KiB are taken";
+        return Err(refuse(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "body_too_large",
+            detail,
+            id,
+        ));
+    }
+    Ok(bytes)
+}
+
+fn refuse(status: StatusCode, code: &str, detail: &str, request_id: Option<String>) -> Response {
+    let (code, detail) = (code.to_owned(), detail.to_owned());
+    Problem {
+        status: status.as_u16(),
+        detail,
+        code,
+        request_id,
+    }
+    .into_response()
+}
+
+fn parse(bytes: &[u8]) -> Result<Fields, Unprocessable> {
+    let mut input = serde_json::Deserializer::from_slice(bytes);
+    let value = Strict { depth: 0 }
+        .deserialize(&mut input)
+        .and_then(|value| {
+            input.end()?;
+            Ok(value)
+        });
+    match value {
+        Ok(Value::Object(values)) => Ok(Fields::new("body", values)),
+        Ok(_) => Err(issue(
+            "model_attributes_type",
+            "Input should be a valid dictionary or object to extract fields from".into(),
+        )),
+        Err(error) => Err(issue("json_invalid", format!("JSON decode error: {error}"))),
+    }
+}
+
+fn issue(kind: &'static str, msg: String) -> Unprocessable {
+    Unprocessable(vec![Issue {
+        kind,
+        loc: vec!["body".into()],
+        msg,
+        input: json!({}),
+    }])
+}
+
+/// Reads JSON and refuses what JSON parsers differ about: names given twice, and deep nesting.
+#[derive(Clone, Copy)]
+struct Strict {
+    depth: usize,
+}
+
+impl<'de> DeserializeSeed<'de> for Strict {
+    type Value = Value;
+
+    fn deserialize<D: Deserializer<'de>>(self, input: D) -> Result<Value, D::Error> {
+        if self.depth > DEPTH_MAX {
+            return Err(D::Error::custom("nested too deeply"));
+        }
+        input.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Strict {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("JSON")
+    }
+
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
+        let mut values = Vec::new();
+        while let Some(value) = items.next_element_seed(Self {
+            depth: self.depth + 1,
+        })? {
+            values.push(value);
+        }
+        Ok(Value::Array(values))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Value, A::Error> {
+        let mut values = Map::new();
+        while let Some(name) = entries.next_key::<String>()? {
+            let value = entries.next_value_seed(Self {
+                depth: self.depth + 1,
+            })?;
+            if values.insert(name.clone(), value).is_some() {
+                return Err(A::Error::custom(format_args!("{name:?} is given twice")));
+            }
+        }
+        Ok(Value::Object(values))
+    }
+}

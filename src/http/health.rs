@@ -1,0 +1,41 @@
+//! Is the node alive, and can it work? For load balancers, systemd and shell scripts.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use serde_json::json;
+
+use crate::service::{App, Error};
+use crate::store::queue;
+
+/// `GET /health` (the legacy body), `/health/live`, `/health/ready`.
+pub fn router(app: &Arc<App>) -> Router {
+    Router::new()
+        .route("/health", get(|| async { Json(json!({"status": "ok"})) }))
+        .route(
+            "/health/live",
+            get(|| async { Json(json!({"status": "ok"})) }),
+        )
+        .route("/health/ready", get(ready))
+        .with_state(Arc::clone(app))
+}
+
+/// 200 when the database answers, 503 when it does not.
+async fn ready(State(app): State<Arc<App>>) -> Response {
+    match app
+        .store
+        .read(|tx| Ok::<_, Error>(queue::current_day(tx)?))
+        .await
+    {
+        Ok(_) => Json(json!({"status": "ok"})).into_response(),
+        Err(error) => {
+            tracing::warn!(code = error.code(), "not ready: {error}");
+            let body = Json(json!({"status": "unavailable", "code": error.code()}));
+            (StatusCode::SERVICE_UNAVAILABLE, body).into_response()
+        }
+    }
+}

@@ -1,0 +1,211 @@
+//! Every route against every role: deny by default.
+//!
+//! The table names each operation of the two API descriptions once. A route that is not in it fails
+//! the test, and so does a row without a route.
+
+use std::collections::BTreeSet;
+
+use reqwest::Method;
+use serde_json::Value;
+
+use crate::support::{Client, Node, islet, run};
+
+/// Who may use a route.
+#[derive(Clone, Copy, PartialEq)]
+enum May {
+    Anyone,
+    Patient,
+    Staff,
+    Admin,
+}
+use May::{Admin, Anyone, Patient, Staff};
+
+const PATIENT_ROUTES: &[(&str, &str, May)] = &[
+    ("POST", "/token", Anyone),
+    ("POST", "/token/revoke", Anyone),
+    ("POST", "/forgot-password", Anyone),
+    ("POST", "/reset-password", Anyone),
+    ("GET", "/users/me", Patient),
+    ("PATCH", "/users/me", Patient),
+    ("PUT", "/users/me/password", Patient),
+    ("POST", "/glucose/create", Patient),
+    ("GET", "/glucose/mine", Patient),
+    ("GET", "/glucose/mine/latest", Patient),
+    ("GET", "/achievements/streak", Patient),
+    ("GET", "/achievements", Patient),
+    ("GET", "/appointments/state", Patient),
+    ("POST", "/appointments/submit", Patient),
+    ("POST", "/appointments/cancel", Patient),
+    ("GET", "/appointments/placement", Patient),
+    ("GET", "/appointments/queue/open", Patient),
+    ("POST", "/appointments/create", Patient),
+    ("GET", "/appointments/mine", Patient),
+    ("GET", "/appointments/{id}/resolution", Patient),
+];
+
+const BACKOFFICE_ROUTES: &[(&str, &str, May)] = &[
+    ("POST", "/token", Anyone),
+    ("POST", "/token/revoke", Anyone),
+    ("POST", "/recover", Anyone),
+    ("GET", "/admin/me", Staff),
+    ("PUT", "/admin/mail/change", Staff),
+    ("PUT", "/admin/password", Staff),
+    ("POST", "/admin", Admin),
+    ("GET", "/users", Staff),
+    ("POST", "/users", Staff),
+    ("GET", "/users/user/{id}", Staff),
+    ("PATCH", "/users/user/{id}", Staff),
+    ("POST", "/users/block/{id}", Staff),
+    ("POST", "/users/desk-code/{id}", Staff),
+    ("GET", "/appointments/queue", Staff),
+    ("GET", "/appointments/pending", Staff),
+    ("GET", "/appointments/accepted", Staff),
+    ("GET", "/appointments/created", Staff),
+    ("GET", "/appointments/queue/size", Staff),
+    ("POST", "/appointments/queue/size", Staff),
+    ("GET", "/appointments/queue/open", Staff),
+    ("POST", "/appointments/queue/open", Staff),
+    ("POST", "/appointments/queue/close", Staff),
+    ("PUT", "/appointments/accept/{id}", Staff),
+    ("PUT", "/appointments/deny/{id}", Staff),
+    ("PUT", "/appointments/no-show/{id}", Staff),
+    ("PUT", "/appointments/put-back/{id}", Staff),
+    ("PUT", "/appointments/priority/{id}", Staff),
+    ("DELETE", "/appointments", Staff),
+    ("GET", "/appointments/from_user/{id}", Staff),
+    ("GET", "/appointments/from_user/latest/{id}", Staff),
+    ("GET", "/appointments/{id}/resolution", Staff),
+    ("POST", "/appointments/create_resolution", Staff),
+    ("GET", "/glucose/user/{id}", Staff),
+    ("GET", "/glucose/user/{id}/latest", Staff),
+    ("GET", "/glucose/readings", Staff),
+    ("POST", "/glucose/reading", Staff),
+    ("DELETE", "/glucose/reading/{id}", Staff),
+];
+
+/// What the description says: method, path, and whether it asks for a token.
+async fn described(client: &Client) -> BTreeSet<(String, String, bool)> {
+    let description = client.get("/openapi.json").await.expect(200);
+    let mut found = BTreeSet::new();
+    for (path, operations) in description["paths"].as_object().unwrap() {
+        for (method, operation) in operations.as_object().unwrap() {
+            let guarded = operation["security"]
+                .as_array()
+                .is_some_and(|schemes| !schemes.is_empty());
+            found.insert((method.to_uppercase(), path.clone(), guarded));
+        }
+    }
+    found
+}
+
+async fn call(client: &Client, method: &str, path: &str, body: Option<&Value>) -> u16 {
+    let request = client.request(
+        Method::from_bytes(method.as_bytes()).unwrap(),
+        &path.replace("{id}", "999"),
+    );
+    let request = match body {
+        Some(body) => request.json(body),
+        None => request,
+    };
+    client.send(request).await.status.as_u16()
+}
+
+#[tokio::test]
+async fn every_route_has_a_row_and_asks_for_a_token() {
+    let node = Node::seeded();
+    let both = [
+        (node.anonymous(), PATIENT_ROUTES),
+        (node.anonymous_at_backoffice(), BACKOFFICE_ROUTES),
+    ];
+    for (client, table) in both {
+        let rows = table
+            .iter()
+            .map(|(method, path, may)| ((*method).to_owned(), (*path).to_owned(), *may != Anyone));
+        assert_eq!(described(&client).await, rows.collect::<BTreeSet<_>>());
+    }
+}
+
+#[tokio::test]
+async fn every_route_against_every_role() {
+    let node = Node::seeded();
+    run(islet()
+        .args(["user", "add", "--role", "staff", "--data"])
+        .arg(node.data())
+        .args(staff_flags(&node)));
+    let staff = Client::log_in(&node.backoffice_url, ("recepcion", "una frase larga 1")).await;
+    let (patient, admin) = (node.patient().await, node.admin().await);
+    let empty = serde_json::json!({});
+    for (base, table) in [
+        (&node.patient_url, PATIENT_ROUTES),
+        (&node.backoffice_url, BACKOFFICE_ROUTES),
+    ] {
+        for (method, path, may) in table {
+            let personas = [
+                (None, None),
+                (Some(Patient), patient.token.clone()),
+                (Some(Staff), staff.token.clone()),
+                (Some(Admin), admin.token.clone()),
+            ];
+            for (role, token) in personas {
+                let client = Client::new(base, token);
+                // Without a body and with one: who asks is looked at first.
+                for body in [None, Some(&empty)] {
+                    let status = call(&client, method, path, body).await;
+                    let allowed = match may {
+                        Anyone => true,
+                        Patient => role == Some(Patient),
+                        Staff => role == Some(Staff) || role == Some(Admin),
+                        Admin => role == Some(Admin),
+                    };
+                    let expected_refusal = if *may == Admin && role == Some(Staff) {
+                        403
+                    } else {
+                        401
+                    };
+                    if allowed {
+                        assert!(
+                            status < 500 && (*may == Anyone || (status != 401 && status != 403)),
+                            "{method} {path}: {status}"
+                        );
+                    } else if body.is_some() || expected_refusal == 401 {
+                        let refused = status == expected_refusal
+                            || (expected_refusal == 403 && status == 422);
+                        assert!(refused, "{method} {path} as {:?}: {status}", role.is_some());
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn staff_cannot_make_admins() {
+    let node = Node::seeded();
+    run(islet()
+        .args(["user", "add", "--role", "staff", "--data"])
+        .arg(node.data())
+        .args(staff_flags(&node)));
+    let staff = Client::log_in(&node.backoffice_url, ("recepcion", "una frase larga 1")).await;
+    let new = serde_json::json!({"username": "intruder", "email": "i@x.test", "password": "una frase larga 2"});
+    staff.post_json("/admin", &new).await.expect(403);
+    let denied = run(islet()
+        .args(["audit", "log", "--outcome", "denied", "--json", "--data"])
+        .arg(node.data()));
+    assert!(denied.contains("staff.create"), "{denied}");
+}
+
+fn staff_flags(node: &Node) -> Vec<String> {
+    let file = node.data().parent().unwrap().join("password");
+    std::fs::write(&file, "una frase larga 1").unwrap();
+    [
+        "--username",
+        "recepcion",
+        "--email",
+        "recepcion@clinic.test",
+        "--password-file",
+    ]
+    .iter()
+    .map(|flag| (*flag).to_owned())
+    .chain([file.to_str().unwrap().to_owned()])
+    .collect()
+}

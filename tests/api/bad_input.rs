@@ -1,0 +1,100 @@
+//! Rubbish of every kind: the right 4xx, never a 5xx, and nothing stored.
+
+use reqwest::Method;
+use serde_json::json;
+
+use crate::support::Node;
+
+#[tokio::test]
+async fn rubbish_bodies_are_refused() {
+    let node = Node::seeded();
+    let admin = node.admin().await;
+    let bodies: Vec<(Vec<u8>, u16)> = vec![
+        (b"{".to_vec(), 422),
+        (b"[]".to_vec(), 422),
+        (b"5".to_vec(), 422),
+        (b"".to_vec(), 422),
+        (b"\xff\xfe".to_vec(), 422),
+        (br#"{"dni":"1","dni":"2"}"#.to_vec(), 422),
+        (
+            format!("{{\"dni\":{}1{}}}", "[".repeat(1_000), "]".repeat(1_000)).into_bytes(),
+            422,
+        ),
+        (vec![b' '; 300 * 1024], 413),
+        (
+            json!({"dni": "1".repeat(100)}).to_string().into_bytes(),
+            422,
+        ),
+    ];
+    for (body, status) in bodies {
+        for path in [
+            "/users",
+            "/glucose/reading",
+            "/appointments/create_resolution",
+            "/admin",
+        ] {
+            let request = admin
+                .request(Method::POST, path)
+                .header("Content-Type", "application/json");
+            let answer = admin.send(request.body(body.clone())).await;
+            assert_eq!(
+                answer.status.as_u16(),
+                status,
+                "{path} {:?}",
+                String::from_utf8_lossy(&body[..body.len().min(40)])
+            );
+            assert!(!answer.body["detail"].is_null());
+        }
+    }
+    assert_eq!(
+        admin
+            .get("/users")
+            .await
+            .expect(200)
+            .as_array()
+            .unwrap()
+            .len(),
+        2
+    );
+}
+
+#[tokio::test]
+async fn rubbish_forms_are_refused() {
+    let node = Node::seeded();
+    let anonymous = node.anonymous();
+    for body in [
+        &b"username=%ff&password=x"[..],
+        b"\xff",
+        b"username=a&username=b&password=c",
+        b"&&&",
+        b"=",
+    ] {
+        let request = anonymous
+            .request(Method::POST, "/token")
+            .header("Content-Type", "application/x-www-form-urlencoded");
+        let answer = anonymous.send(request.body(body.to_vec())).await;
+        assert_eq!(answer.status, 422, "{body:?}");
+    }
+    let request = anonymous
+        .request(Method::POST, "/token")
+        .body("grant_type=client_credentials");
+    anonymous.send(request).await.expect(400);
+}
+
+#[tokio::test]
+async fn ids_that_cannot_be() {
+    let node = Node::seeded();
+    let admin = node.admin().await;
+    for (id, status) in [
+        ("0", 404),
+        ("-1", 404),
+        ("9223372036854775807", 404),
+        ("9223372036854775808", 422),
+        ("1.5", 422),
+        ("%20", 422),
+        ("1%00", 422),
+    ] {
+        let answer = admin.get(&format!("/users/user/{id}")).await;
+        assert_eq!(answer.status.as_u16(), status, "{id}");
+    }
+}
