@@ -5,6 +5,7 @@
 //! for, nor take one from an argument, where every user of the machine can read it.
 
 mod ask;
+pub mod control;
 mod data_dir;
 mod failure;
 mod files;
@@ -15,6 +16,7 @@ pub mod node;
 mod output;
 mod seed;
 mod serve;
+mod user;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -57,6 +59,9 @@ enum Command {
     /// Load well-known log-ins for tests into an empty node
     #[command(long_about = seed::HELP)]
     Seed,
+    /// Add, block and list accounts, and help with forgotten passwords
+    #[command(subcommand)]
+    User(user::UserCommand),
 }
 
 /// Reads the command line and runs it.
@@ -85,5 +90,6 @@ fn run(cli: &Cli) -> Result<(), Failure> {
         Command::Init(args) => init::run(args, &data()?),
         Command::Serve(args) => serve::run(args, &data()?),
         Command::Seed => seed::run(&data()?),
+        Command::User(command) => user::run(command, &data()?),
     }
 }

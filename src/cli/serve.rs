@@ -10,6 +10,7 @@ use std::time::SystemTime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
+use super::control::Control;
 use super::data_dir::TLS;
 use super::{DataDir, Failure, log, node, output};
 use crate::auth::SystemRandom;
@@ -106,11 +107,13 @@ async fn serve(data: &DataDir, config: &Config) -> Result<Arc<App>, Failure> {
     let bound = bind(&app, config, &options, identity.as_ref())?;
     let ready = ready_line(&bound, identity.as_deref());
 
+    let control = Control::bind(data)?;
     let stop = CancellationToken::new();
     tokio::spawn(signals.watch(stop.clone()));
     if let Some(identity) = identity {
         tokio::spawn(identity.keep_fresh(stop.clone()));
     }
+    let control = tokio::spawn(control.serve(Arc::clone(&app), stop.clone()));
     tokio::spawn(warn_of_well_known(Arc::clone(&app)));
     output::line(&ready).or_else(|failure| match failure.text.as_str() {
         "" => Ok(()),
@@ -128,6 +131,9 @@ async fn serve(data: &DataDir, config: &Config) -> Result<Arc<App>, Failure> {
             connections = cut,
             "requests were cut off: they took too long to stop"
         );
+    }
+    if let Err(error) = control.await {
+        tracing::error!(%error, "the task that answers commands failed");
     }
     Ok(app)
 }

@@ -158,6 +158,21 @@ pub async fn set_blocked(
     .await
 }
 
+/// A member of staff by user name or address.
+///
+/// # Errors
+/// When the actor is not an admin, or there is no such member of staff.
+pub async fn find_by_name(app: &App, actor: &Actor, name: String) -> Result<Staff, Error> {
+    policy::admin(app, actor, "staff.read")?;
+    let found = app
+        .store
+        .read(move |tx| staff::by_name(tx, &name)?.ok_or(NO_STAFF))
+        .await?;
+    let entry = Entry::new(actor, "staff.read").on(Object::Staff, found.id);
+    app.store.note_access(entry)?;
+    Ok(found)
+}
+
 fn own_id(app: &App, actor: &Actor) -> Result<i64, Error> {
     policy::staff(app, actor, "staff.read")?;
     actor.staff_id().ok_or(Error::Forbidden)
