@@ -7,6 +7,7 @@
 mod ask;
 pub mod control;
 mod data_dir;
+mod demo;
 mod failure;
 mod files;
 pub mod founding;
@@ -14,6 +15,7 @@ mod init;
 mod log;
 pub mod node;
 mod output;
+mod progress;
 mod seed;
 mod serve;
 mod user;
@@ -56,6 +58,8 @@ enum Command {
     Init(init::InitArgs),
     /// Run the node until SIGTERM or SIGINT
     Serve(serve::ServeArgs),
+    /// Run a clinic of invented people, to try Islet out
+    Demo(demo::DemoArgs),
     /// Load well-known log-ins for tests into an empty node
     #[command(long_about = seed::HELP)]
     Seed,
@@ -89,6 +93,7 @@ fn run(cli: &Cli) -> Result<(), Failure> {
     match &cli.command {
         Command::Init(args) => init::run(args, &data()?),
         Command::Serve(args) => serve::run(args, &data()?),
+        Command::Demo(args) => demo::run(args, &data()?),
         Command::Seed => seed::run(&data()?),
         Command::User(command) => user::run(command, &data()?),
     }
