@@ -112,7 +112,7 @@ pub(in crate::http::legacy) fn new_reading(
     post, path = "/glucose/create", tag = "glucose", security(("bearer" = [])),
     params(
         ("glucose_level" = f64, Query, description = "mg/dL", exclusive_minimum = 0, maximum = 3000),
-        ("reading_type" = super::super::dto::ReadingTypeDto, Query, description = "Occasion"),
+        ("reading_type" = inline(super::super::dto::ReadingTypeDto), Query, description = "Occasion"),
         ("created_at" = Option<String>, Query, format = DateTime, description = "When it was taken: ISO 8601; without an offset Argentina time; now when absent"),
         ("notes" = Option<String>, Query, description = "Free text", max_length = 2000)),
     responses(
