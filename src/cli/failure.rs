@@ -3,12 +3,15 @@
 use std::io;
 use std::path::Path;
 
+use serde::{Deserialize, Serialize};
+
 use crate::config::ConfigError;
 use crate::service;
 use crate::store::StoreError;
 
 /// What the process ends with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Exit {
     /// Nobody reads the output any more, which is no error.
     Ended = 0,

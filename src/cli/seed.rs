@@ -1,10 +1,9 @@
 //! `islet seed`: well-known log-ins for tests of the phone app, in an empty node.
 
+use super::control::{Request, Response, perform};
 use super::founding::{First, NewNode};
-use super::{DataDir, Failure, founding, node, output};
-use crate::domain::actor::Actor;
-use crate::service::mail::Mailer;
-use crate::service::seed::{self, SeedError, Seeded};
+use super::{DataDir, Failure, founding, output};
+use crate::service::seed::SeedError;
 
 /// Shown by `islet seed --help`.
 pub(super) const HELP: &str =
@@ -23,8 +22,11 @@ Example:
 /// # Errors
 /// When the node holds anybody besides its founder.
 pub(super) fn run(data: &DataDir) -> Result<(), Failure> {
-    let seeded = if data.holds_node() {
-        node::block_on(load(data))?
+    let admin = if data.holds_node() {
+        match perform(data, Request::Seed)? {
+            Response::Seeded { admin } => admin,
+            other => return Err(Failure::new(format!("unexpected answer: {other:?}"))),
+        }
     } else {
         let config = data.config(|_| {})?;
         let new = NewNode {
@@ -32,9 +34,9 @@ pub(super) fn run(data: &DataDir) -> Result<(), Failure> {
             hosts: config.hosts,
         };
         founding::create(data, &new, First::WellKnown)?;
-        Seeded { admin: true }
+        true
     };
-    let admin = if seeded.admin {
+    let admin = if admin {
         "admin / admin (back office)"
     } else {
         "(the founder is called admin and keeps their own password)"
@@ -43,15 +45,6 @@ pub(super) fn run(data: &DataDir) -> Result<(), Failure> {
         "Well-known log-ins were loaded; everybody knows them, so no real patient may be here:\n  \
          40123456 / thepassword\n  40123457 / thepassword2\n  {admin}"
     ))
-}
-
-async fn load(data: &DataDir) -> Result<Seeded, Failure> {
-    let config = data.config(|_| {})?;
-    let app = node::open(data, &config, Mailer::default()).await;
-    let app = app.map_err(|error| error.into_failure(data))?;
-    let seeded = seed::load(&app, &Actor::operator()).await;
-    app.store.close();
-    Ok(seeded?)
 }
 
 impl From<SeedError> for Failure {
