@@ -41,6 +41,7 @@ class Node:
         line = self.process.stdout.readline()
         match = READY.match(line)
         assert match, f"not ready: {line!r}\n{self.log()}"
+        self.ready = line
         self.patient_url, self.backoffice_url, self.https_url = match.groups()
 
     def run(self, *words):

@@ -118,7 +118,8 @@ pub(in crate::http::legacy) fn new_reading(
     responses(
         (status = 201, description = "The reading", body = ReadingDto),
         (status = 401, description = "Not authenticated", body = Problem, content_type = "application/problem+json"),
-        (status = 422, description = "A parameter is missing or cannot be taken", body = HttpValidationError)))]
+        (status = 422, description = "A parameter is missing or cannot be taken", body = HttpValidationError),
+        (status = 431, description = "The notes are longer than the node reads from a header")))]
 pub(super) async fn create(
     State(app): State<Arc<App>>,
     Patient(actor): Patient,
