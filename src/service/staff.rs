@@ -8,9 +8,9 @@ use crate::domain::actor::{Actor, Role};
 use crate::domain::audit::{Entry, Object};
 use crate::domain::text::Invalid;
 use crate::limits;
+use crate::store::Lane;
 use crate::store::sessions::{self, Owner};
 use crate::store::staff::{self, Staff};
-use crate::store::Lane;
 
 const NO_STAFF: Error = Error::NotFound("Admin not found");
 
