@@ -286,7 +286,7 @@ pub fn count_readings(
     }
     // All readings of a day but the fourth move no streak.
     let sql = "UPDATE patient_counter SET times_measured = times_measured + ? WHERE patient_id = ?";
-    tx.local().prepare_cached(sql)?.execute([count, id])?;
+    tx.local(sql, [count, id])?;
     Ok(())
 }
 
@@ -321,13 +321,16 @@ fn save_counters(tx: &WriteTx<'_>, id: i64, counters: &Counters) -> Result<(), S
                VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO UPDATE SET times_measured = ?2, streak = ?3,
                max_streak = ?4, streak_last_day = ?5";
     let last_day = counters.last_day.map(|day| day.to_string());
-    tx.local().prepare_cached(sql)?.execute(params![
-        id,
-        counters.times_measured,
-        counters.streak,
-        counters.max_streak,
-        last_day
-    ])?;
+    tx.local(
+        sql,
+        params![
+            id,
+            counters.times_measured,
+            counters.streak,
+            counters.max_streak,
+            last_day
+        ],
+    )?;
     Ok(())
 }
 
