@@ -8,6 +8,7 @@ use crate::domain::audit::{Entry, Object};
 use crate::domain::patient::{NewPatient, Patient, PatientPatch};
 use crate::domain::text::Invalid;
 use crate::limits;
+use crate::store::idempotency::{self, IdempotencyKey};
 use crate::store::patients::Unique;
 use crate::store::sessions::{self, Owner};
 use crate::store::{Lane, Read, WriteTx, patients};
@@ -28,7 +29,7 @@ pub async fn me(app: &App, actor: &Actor) -> Result<Patient, Error> {
 /// # Errors
 /// When the actor is not staff, or there is no such patient.
 pub async fn get(app: &App, actor: &Actor, id: i64) -> Result<Patient, Error> {
-    policy::staff(app, actor, "patient.read")?;
+    policy::staff_for(app, actor, "patient.read", id)?;
     read(app, actor, id).await
 }
 
@@ -101,10 +102,10 @@ fn free(tx: &impl Read, field: Unique, value: &str, except: Option<i64>) -> Resu
 }
 
 /// The acting patient edits name, surname or e-mail address; other fields of the patch are
-/// staff's.
+/// staff's, and ignored.
 ///
 /// # Errors
-/// [`Error::Forbidden`] for other fields, [`Error::Taken`] when the address is in use.
+/// When the actor is not a patient; [`Error::Taken`] when the address is in use.
 pub async fn edit_me(app: &App, actor: &Actor, patch: PatientPatch) -> Result<Patient, Error> {
     let id = policy::patient(app, actor, "patient.update")?;
     let own = PatientPatch {
@@ -126,7 +127,7 @@ pub async fn edit(
     id: i64,
     patch: PatientPatch,
 ) -> Result<Patient, Error> {
-    policy::staff(app, actor, "patient.update")?;
+    policy::staff_for(app, actor, "patient.update", id)?;
     write_patch(app, actor, id, patch).await
 }
 
@@ -183,18 +184,24 @@ fn changed_fields(patch: &PatientPatch) -> String {
     named.join(", ")
 }
 
-/// Blocks a patient, or lets a blocked one in again. A toggle cannot be repeated safely, so a
-/// request that comes again within the same second as the last change of the account changes
-/// nothing.
+/// Blocks a patient, or lets a blocked one in again. A toggle cannot be repeated safely, so one that
+/// the same actor sends again within [`limits::TOGGLE_REPEAT`] changes nothing.
 ///
 /// # Errors
 /// When the actor is not staff, or there is no such patient.
 pub async fn toggle_blocked(app: &App, actor: &Actor, id: i64) -> Result<Patient, Error> {
-    policy::staff(app, actor, "patient.block")?;
+    policy::staff_for(app, actor, "patient.block", id)?;
     let actor = actor.clone();
+    let key = toggle_key(&actor, id);
     app.store
         .write(Lane::Interactive, move |tx| {
             let patient = patients::by_id(tx, id)?.ok_or(NO_PATIENT)?;
+            if idempotency::find(tx, &key, limits::TOGGLE_REPEAT)?.is_some() {
+                let entry = Entry::new(&actor, "patient.block").of_patient(id);
+                let entry = entry.on(Object::Patient, id).detail("repeated");
+                return Ok(tx.audit(&entry)?.with(patient));
+            }
+            idempotency::remember(tx, &key, id)?;
             let patch = PatientPatch {
                 blocked: Some(!patient.blocked),
                 ..PatientPatch::default()
@@ -211,6 +218,11 @@ pub async fn toggle_blocked(app: &App, actor: &Actor, id: i64) -> Result<Patient
             Ok(tx.audit(&entry)?.with(patient))
         })
         .await
+}
+
+fn toggle_key(actor: &Actor, id: i64) -> IdempotencyKey {
+    let text = format!("patient.block {:?} {id}", actor.staff_id());
+    *blake3::hash(text.as_bytes()).as_bytes()
 }
 
 /// Blocks a patient or lets them in again, by DNI: for the command line.
