@@ -37,7 +37,7 @@ struct Clinic {
     app: App,
     clock: Arc<ManualClock>,
     mails: std::sync::Mutex<tokio::sync::mpsc::Receiver<mail::Mail>>,
-    dir: tempfile::TempDir,
+    _dir: tempfile::TempDir,
 }
 
 impl Clinic {
@@ -75,7 +75,7 @@ impl Clinic {
             app,
             clock,
             mails: mails.into(),
-            dir,
+            _dir: dir,
         }
     }
 
