@@ -281,7 +281,11 @@ pub fn count_readings(
     let after: i64 = after.unwrap_or(count);
     if (after - count..after).contains(&(READINGS_A_DAY - 1)) {
         let mut counters = counters(tx, id)?;
+        let clock_was_set_back = counters.last_day.is_some_and(|last| day <= last);
         counters.record(day, count, after);
+        if clock_was_set_back {
+            counters = rebuild(tx, id, counters.times_measured)?;
+        }
         return save_counters(tx, id, &counters);
     }
     // All readings of a day but the fourth move no streak.
