@@ -5,6 +5,7 @@ use crate::domain::actor::Actor;
 use crate::domain::audit::{Entry, Object};
 use crate::domain::glucose::{NewReading, Reading};
 use crate::domain::streak::{ACHIEVEMENTS, Achievement, Attribute, Counters, READINGS_A_DAY};
+use crate::domain::text::Invalid;
 use crate::domain::time::Timestamp;
 use crate::limits;
 use crate::store::idempotency::{self, IdempotencyKey};
@@ -32,9 +33,9 @@ pub async fn create(
     if actor.patient_id() != Some(new.patient_id) {
         policy::staff(app, actor, "reading.create")?;
     }
+    let refusal = Entry::new(actor, "reading.create").of_patient(new.patient_id);
     let actor = actor.clone();
-    app.store
-        .write(Lane::Interactive, move |tx| insert(tx, &actor, &new, key))
+    app.write(refusal, move |tx| insert(tx, &actor, &new, key))
         .await
 }
 
@@ -70,6 +71,59 @@ fn insert(
         notes: new.notes.clone(),
     };
     Ok(tx.audit(&entry.on(Object::Reading, id))?.with(reading))
+}
+
+/// Stores many readings of one patient at once, as a sensor or an import hands them over: one
+/// transaction, one change, one audit entry, behind the writes that people wait for. Every reading
+/// must have a time. Those that are stored already are passed over; answers how many were new.
+///
+/// # Errors
+/// [`Error::Forbidden`] for another patient's readings, [`Error::NotFound`] for an unknown patient,
+/// [`Error::Invalid`] for more than [`limits::IMPORTED_READINGS_MAX`] or a reading without a time.
+pub async fn import(
+    app: &App,
+    actor: &Actor,
+    patient_id: i64,
+    batch: Vec<NewReading>,
+) -> Result<i64, Error> {
+    if actor.patient_id() != Some(patient_id) {
+        policy::staff(app, actor, "reading.import")?;
+    }
+    if batch.len() > limits::IMPORTED_READINGS_MAX {
+        let most = format!(
+            "must have at most {} readings",
+            limits::IMPORTED_READINGS_MAX
+        );
+        return Err(Error::invalid("readings")(Invalid(most)));
+    }
+    if batch.is_empty() {
+        return Ok(0);
+    }
+    let actor = actor.clone();
+    app.store
+        .write(Lane::Bulk, move |tx| {
+            if !patients::exists(tx, patient_id)? {
+                return Err(NO_PATIENT);
+            }
+            let mut count = 0;
+            for new in &batch {
+                let Some(at) = new.measured_at.filter(|_| new.patient_id == patient_id) else {
+                    let reason = Invalid::new("must have a time and belong to this patient");
+                    return Err(Error::invalid("readings")(reason));
+                };
+                if readings::find_same(tx, new, at)?.is_none() {
+                    readings::insert(tx, new, at)?;
+                    count += 1;
+                }
+            }
+            let today = tx.now().day();
+            patients::count_readings(tx, patient_id, today, count)?;
+            let entry = Entry::new(&actor, "reading.import").of_patient(patient_id);
+            Ok(tx
+                .audit(&entry.detail(format!("{count} readings")))?
+                .with(count))
+        })
+        .await
 }
 
 fn find_repeated(
@@ -152,19 +206,23 @@ pub async fn all(app: &App, actor: &Actor) -> Result<Vec<Reading>, Error> {
 /// Marks a reading as entered in error. It no longer counts, and stays in the database.
 ///
 /// # Errors
-/// When the actor is not staff, or there is no such reading that counts.
+/// When the actor is not staff, or there is no such reading.
 pub async fn mark_entered_in_error(app: &App, actor: &Actor, id: i64) -> Result<(), Error> {
     policy::staff(app, actor, "reading.entered_in_error")?;
+    let refusal = Entry::new(actor, "reading.entered_in_error").on(Object::Reading, id);
     let actor = actor.clone();
-    app.store
-        .write(Lane::Interactive, move |tx| {
-            let (reading, recorded_at) = readings::by_id(tx, id)?.ok_or(NO_READING)?;
-            readings::mark_entered_in_error(tx, id)?;
-            patients::uncount_reading(tx, reading.patient_id, recorded_at.day())?;
-            let entry = Entry::new(&actor, "reading.entered_in_error");
-            Ok(tx.audit(&entry.of_patient(reading.patient_id).on(Object::Reading, id))?)
-        })
-        .await
+    app.write(refusal, move |tx| {
+        let Some((reading, recorded_at)) = readings::by_id(tx, id)? else {
+            let patient_id = readings::withdrawn(tx, id)?.ok_or(NO_READING)?;
+            let entry = Entry::new(&actor, "reading.entered_in_error").of_patient(patient_id);
+            return Ok(tx.audit(&entry.on(Object::Reading, id).detail("repeated"))?);
+        };
+        readings::mark_entered_in_error(tx, id)?;
+        patients::uncount_reading(tx, reading.patient_id, recorded_at.day())?;
+        let entry = Entry::new(&actor, "reading.entered_in_error");
+        Ok(tx.audit(&entry.of_patient(reading.patient_id).on(Object::Reading, id))?)
+    })
+    .await
 }
 
 /// What the streak page shows.

@@ -5,7 +5,7 @@ use rusqlite::Row;
 
 use super::entity::{QUEUE_DAY, QUEUE_ENTRY};
 use super::tx::{Read, all, one};
-use super::{StoreError, WriteTx};
+use super::{StoreError, WriteTx, settings};
 use crate::domain::queue::{QueueDay, QueueEntry, QueueState, SIZE_DEFAULT};
 
 /// The size that the next queue day opens with.
@@ -38,12 +38,7 @@ pub fn current_day(tx: &impl Read) -> Result<QueueDay, StoreError> {
 }
 
 fn next_size(tx: &impl Read) -> Result<i64, StoreError> {
-    let size = one(
-        tx,
-        "SELECT value FROM setting WHERE name = ?",
-        [SIZE_SETTING],
-        |row| row.get::<_, String>(0),
-    )?;
+    let size = settings::get(tx, SIZE_SETTING)?;
     Ok(size
         .and_then(|size| size.parse().ok())
         .unwrap_or(SIZE_DEFAULT))

@@ -198,7 +198,6 @@ fn staff_flags(node: &Node) -> Vec<String> {
     let file = node.data().parent().unwrap().join("password");
     std::fs::write(&file, "una frase larga 1").unwrap();
     [
-        "--username",
         "recepcion",
         "--email",
         "recepcion@clinic.test",
