@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::{islet, islet_ok, vandalise};
-use crate::support::{Node, PATIENT};
+use crate::support::{self, Node, PATIENT};
 
 fn entries(node: &Node, filters: &[&str]) -> Vec<Value> {
     let words = [&["audit", "log", "--json"], filters].concat();
@@ -132,6 +132,23 @@ async fn verify_passes_beside_a_running_node_and_after_it() {
     let names = super::names_in(&data);
     assert!(islet_ok(&data, &["audit", "verify"]).contains("whole"));
     assert_eq!(super::names_in(&data), names, "it leaves nothing behind");
+}
+
+#[tokio::test]
+async fn what_a_killed_node_has_left_is_read_and_not_touched() {
+    let node = busy_node().await;
+    let pid = node.pid().to_string();
+    support::run(std::process::Command::new("kill").args(["-KILL", &pid]));
+    let (_, dir) = node.stop();
+    let data = dir.path().join("node");
+    let files = ["islet.db", "islet.db-wal"].map(|name| data.join(name));
+    let before = files.each_ref().map(|file| std::fs::read(file).unwrap());
+    assert!(!before[1].is_empty(), "the last writes are in the log");
+    let log = islet_ok(&data, &["audit", "log", "--action", "reading.create"]);
+    assert!(log.contains("patient:40123456"), "{log}");
+    islet_ok(&data, &["audit", "verify"]);
+    islet_ok(&data, &["doctor"]);
+    assert!(files.each_ref().map(|file| std::fs::read(file).unwrap()) == before);
 }
 
 #[test]

@@ -9,6 +9,7 @@ mod audit;
 mod config;
 mod doctor;
 mod init;
+mod mail;
 mod seed;
 mod serve;
 mod user;
