@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Once;
 
+use tempfile::TempDir;
+
 use crate::support::run;
 
 /// Temporary directories of the labs begin like this, then the process id of the run.
@@ -15,6 +17,14 @@ const PREFIX: &str = "islet-lab-";
 /// and drops what it has not yet flushed, its journal included. What a power cut does.
 const SHUTDOWN: &str = "import fcntl, os, struct, sys
 fcntl.ioctl(os.open(sys.argv[1], os.O_RDONLY), 0x8004587d, struct.pack('I', 2))";
+
+/// A new temporary directory; what killed runs left is cleared first.
+pub(crate) fn directory() -> TempDir {
+    static LEFTOVERS: Once = Once::new();
+    LEFTOVERS.call_once(clear_leftovers);
+    let prefix = format!("{PREFIX}{}-", std::process::id());
+    tempfile::Builder::new().prefix(&prefix).tempdir().unwrap()
+}
 
 /// A mounted file system. Unmounted and deleted when dropped.
 pub(crate) struct Disk {
@@ -25,12 +35,8 @@ pub(crate) struct Disk {
 impl Disk {
     /// A new disk, or why there can be none here.
     pub(crate) fn new(mib: u32) -> Result<Self, String> {
-        static LEFTOVERS: Once = Once::new();
-        LEFTOVERS.call_once(clear_leftovers);
-        let prefix = format!("{PREFIX}{}-", std::process::id());
-        let home = tempfile::Builder::new().prefix(&prefix).tempdir().unwrap();
         let mut disk = Self {
-            home: home.keep(),
+            home: directory().keep(),
             device: None,
         };
         std::fs::create_dir(disk.mount_point()).unwrap();

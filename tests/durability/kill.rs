@@ -1,6 +1,7 @@
 //! `kill -9` while phones hand in readings: the process dies, the page cache lives.
 
 use crate::check;
+use crate::disk;
 use crate::lab::{self, Moments, ROUNDS_PER_NODE};
 use crate::load::{self, Ledger, Load};
 use crate::support::{Client, Node};
@@ -12,7 +13,7 @@ async fn nothing_acknowledged_is_lost_when_the_process_is_killed() {
     let (mut moments, rounds) = (Moments::new(), lab::rounds(ROUNDS));
     let mut acknowledged = 0;
     for first in (0..rounds).step_by(ROUNDS_PER_NODE as usize) {
-        let dir = tempfile::tempdir().unwrap();
+        let dir = disk::directory();
         let data = dir.path().join("node");
         lab::seed(&data);
         let ledger = Ledger::default();

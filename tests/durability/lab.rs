@@ -3,10 +3,10 @@
 
 use std::io::Write as _;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, ExitStatus};
 use std::time::Duration;
 
-use crate::support;
+use crate::support::{self, Node};
 
 /// Rounds on one data directory; then a new one, so that the check stays fast and young databases
 /// are cut as well as grown ones.
@@ -60,6 +60,18 @@ pub(crate) fn islet() -> Command {
 /// A new node in `data`, with the seed's patients.
 pub(crate) fn seed(data: &Path) {
     support::run(islet().arg("seed").arg("--data").arg(data));
+}
+
+/// The status that a node ends with by itself. Waits for long, so that a node that goes on when it
+/// must not fails the test.
+pub(crate) async fn ended(node: &mut Node) -> ExitStatus {
+    for _ in 0..1_000 {
+        if let Some(status) = node.exit_status() {
+            return status;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("the node goes on");
 }
 
 /// Says aloud that a lab cannot run here, and records it where the whole run counts it.

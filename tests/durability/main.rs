@@ -15,6 +15,8 @@ mod support;
 
 mod check;
 mod disk;
+mod disk_full;
+mod io_error;
 mod kill;
 mod lab;
 mod load;

@@ -11,7 +11,7 @@
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use serde_json::Value;
@@ -108,8 +108,8 @@ impl Node {
         (self.child.wait().unwrap().code(), self.dir.take())
     }
 
-    /// The exit code, once the node has ended by itself.
-    pub(crate) fn exit_code(&mut self) -> Option<std::process::ExitStatus> {
+    /// How the node ended by itself, once it has.
+    pub(crate) fn exit_status(&mut self) -> Option<ExitStatus> {
         self.child.try_wait().unwrap()
     }
 
