@@ -17,11 +17,6 @@ pub(crate) fn rounds(short: u32) -> u32 {
     number("ISLET_LAB_ROUNDS").map_or(short, |rounds| u32::try_from(rounds).unwrap())
 }
 
-/// Whether the environment asks for a number of rounds.
-pub(crate) fn is_long() -> bool {
-    number("ISLET_LAB_ROUNDS").is_some()
-}
-
 fn number(name: &str) -> Option<u64> {
     let value = std::env::var(name).ok()?;
     Some(value.parse().unwrap_or_else(|_| {

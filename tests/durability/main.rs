@@ -2,8 +2,9 @@
 //! What a node acknowledged must be there afterwards, whole, with its change and its audit entry.
 //!
 //! Each lab has a short form that runs with every `cargo test`. `ISLET_LAB_ROUNDS=N` asks for N
-//! rounds, `ISLET_LAB_SEED=N` for other moments. A lab that the machine has no means for says so
-//! and is recorded as skipped.
+//! kills and cuts, `ISLET_LAB_SEED=N` for other moments, `--include-ignored` for a report on what a
+//! reading costs the disk. A lab that the machine has no means for says so and is recorded as
+//! skipped.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -14,6 +15,7 @@
 mod support;
 
 mod check;
+mod cost;
 mod disk;
 mod disk_full;
 mod io_error;
