@@ -5,8 +5,12 @@
 //! for, nor take one from an argument, where every user of the machine can read it.
 
 mod ask;
+mod audit;
+mod config;
 pub mod control;
 mod data_dir;
+mod demo;
+mod doctor;
 mod failure;
 mod files;
 pub mod founding;
@@ -14,6 +18,7 @@ mod init;
 mod log;
 pub mod node;
 mod output;
+mod progress;
 mod seed;
 mod serve;
 mod user;
@@ -21,7 +26,8 @@ mod user;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
+use clap_complete::Shell;
 
 pub use data_dir::DataDir;
 pub use failure::{Exit, Failure};
@@ -56,12 +62,29 @@ enum Command {
     Init(init::InitArgs),
     /// Run the node until SIGTERM or SIGINT
     Serve(serve::ServeArgs),
+    /// Run a clinic of invented people, to try Islet out
+    Demo(demo::DemoArgs),
     /// Load well-known log-ins for tests into an empty node
     #[command(long_about = seed::HELP)]
     Seed,
     /// Add, block and list accounts, and help with forgotten passwords
     #[command(subcommand)]
     User(user::UserCommand),
+    /// Read and verify the audit log
+    #[command(subcommand)]
+    Audit(audit::AuditCommand),
+    /// Look for what is wrong with the node
+    Doctor(doctor::DoctorArgs),
+    /// Check or show the configuration
+    #[command(subcommand)]
+    Config(config::ConfigCommand),
+    /// Print a completion script for a shell
+    #[command(after_help = "Example:
+  islet completions bash > /etc/bash_completion.d/islet")]
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
 }
 
 /// Reads the command line and runs it.
@@ -89,7 +112,16 @@ fn run(cli: &Cli) -> Result<(), Failure> {
     match &cli.command {
         Command::Init(args) => init::run(args, &data()?),
         Command::Serve(args) => serve::run(args, &data()?),
+        Command::Demo(args) => demo::run(args, &data()?),
         Command::Seed => seed::run(&data()?),
         Command::User(command) => user::run(command, &data()?),
+        Command::Audit(command) => audit::run(command, &data()?),
+        Command::Doctor(args) => doctor::run(args, &data()?),
+        Command::Config(command) => config::run(command, &data()?),
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(*shell, &mut Cli::command(), "islet", &mut script);
+            output::line(String::from_utf8_lossy(&script).trim_end())
+        }
     }
 }

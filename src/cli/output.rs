@@ -15,6 +15,11 @@ pub(super) fn json(value: &impl serde::Serialize) -> Result<(), Failure> {
     line(&encode(serde_json::to_string_pretty(value))?)
 }
 
+/// Prints `value` as JSON on one line.
+pub(super) fn json_line(value: &impl serde::Serialize) -> Result<(), Failure> {
+    line(&encode(serde_json::to_string(value))?)
+}
+
 fn encode(text: serde_json::Result<String>) -> Result<String, Failure> {
     text.map_err(|error| Failure::new(error.to_string()))
 }

@@ -3,25 +3,27 @@
 //! Prints one line on standard output when it is ready; everything else goes to the log. Must end
 //! with 0 when it is told to stop, after finishing what was accepted.
 
-use std::net::SocketAddr;
+mod known;
+mod listeners;
+mod signals;
+
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use super::control::Control;
 use super::data_dir::TLS;
-use super::{DataDir, Failure, log, node, output};
-use crate::auth::SystemRandom;
-use crate::auth::password::{HasherLimits, PasswordHasher};
+use super::{DataDir, Exit, Failure, ask, log, node, output};
 use crate::config::{Address, Config, LogFormat};
-use crate::http::app::{HttpOptions, routers};
-use crate::http::listen::{self, Bound, Kind, Listener};
+use crate::http::app::HttpOptions;
+use crate::http::listen;
 use crate::http::tls::{CertificateAuthority, TlsIdentity};
 use crate::limits;
+use crate::mail::{Patience, Postman};
+use crate::service::App;
 use crate::service::mail::Mailer;
-use crate::service::{App, seed};
+use signals::Signals;
 
 /// Options of `islet serve`; each wins over the environment and the configuration file.
 #[derive(Debug, clap::Args)]
@@ -91,49 +93,49 @@ pub(super) fn run(args: &ServeArgs, data: &DataDir) -> Result<(), Failure> {
 /// Serves until a signal; the app comes back to be closed.
 async fn serve(data: &DataDir, config: &Config) -> Result<Arc<App>, Failure> {
     let signals = Signals::new()?;
-    let app = node::open(data, config, Mailer::default())
-        .await
-        .map_err(|error| error.into_failure(data))?;
-    let app = Arc::new(app);
+    let (mailer, postman) = mail(data, config)?;
+    let app = node::open(data, config, mailer).await;
+    let app = Arc::new(app.map_err(|error| error.into_failure(data))?);
     let identity = config.https.get().map(|_| identity(data, config));
     let identity = identity.transpose()?;
     let options = HttpOptions {
         clinic: config.clinic.clone(),
         cors_origins: config.cors_origins.clone(),
-        authority: identity
-            .as_ref()
-            .map(|identity| Arc::clone(identity.authority())),
+        authority: identity.as_ref().map(|it| Arc::clone(it.authority())),
     };
-    let bound = bind(&app, config, &options, identity.as_ref())?;
-    let ready = ready_line(&bound, identity.as_deref());
-
+    let bound = listeners::bind(&app, config, &options, identity.as_ref())?;
+    let ready = listeners::ready_line(&bound, identity.as_deref());
     let control = Control::bind(data)?;
-    let stop = CancellationToken::new();
+
+    let (stop, stop_mail) = (CancellationToken::new(), CancellationToken::new());
     tokio::spawn(signals.watch(stop.clone()));
     if let Some(identity) = identity {
         tokio::spawn(identity.keep_fresh(stop.clone()));
     }
     let control = tokio::spawn(control.serve(Arc::clone(&app), stop.clone()));
-    tokio::spawn(warn_of_well_known(Arc::clone(&app)));
-    output::line(&ready).or_else(|failure| match failure.text.as_str() {
-        "" => Ok(()),
+    let postman = postman.map(|postman| tokio::spawn(postman.run(stop_mail.clone())));
+    tokio::spawn(known::warn(Arc::clone(&app)));
+    // Nobody has to read the line.
+    output::line(&ready).or_else(|failure| match failure.exit {
+        Exit::Ended => Ok(()),
         _ => Err(failure),
     })?;
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "{ready}");
-    let cut = listen::serve(
-        bound.into_iter().map(|(_, bound)| bound).collect(),
-        config.connection_limits(),
-        stop,
-    )
-    .await;
+    let bound = bound.into_iter().map(|(_, bound)| bound).collect();
+    let cut = listen::serve(bound, config.connection_limits(), stop).await;
     if cut > 0 {
-        tracing::warn!(
-            connections = cut,
-            "requests were cut off: they took too long to stop"
-        );
+        tracing::warn!(cut, "connections were cut off: they took too long to stop");
     }
     if let Err(error) = control.await {
         tracing::error!(%error, "the task that answers commands failed");
+    }
+    // Nobody asks for mail any more.
+    stop_mail.cancel();
+    if let Some(postman) = postman {
+        let sent = tokio::time::timeout(limits::STOP_TASKS_TIMEOUT, postman).await;
+        if sent.is_err() {
+            tracing::warn!("stopped before every mail was sent");
+        }
     }
     Ok(app)
 }
@@ -146,140 +148,23 @@ fn identity(data: &DataDir, config: &Config) -> Result<Arc<TlsIdentity>, Failure
         .map_err(|error| Failure::new(error.to_string()))
 }
 
-/// Takes all addresses; each comes with its name in the ready line.
-fn bind(
-    app: &Arc<App>,
-    config: &Config,
-    options: &HttpOptions,
-    identity: Option<&Arc<TlsIdentity>>,
-) -> Result<Vec<(&'static str, Bound)>, Failure> {
-    let routers = routers(app, options);
-    let tls = identity.map(|identity| Kind::Tls(Arc::clone(identity)));
-    let wanted = [
-        (
-            "",
-            config.http,
-            Some(Kind::Plain),
-            routers.patient,
-            "--http",
-        ),
-        (
-            "backoffice ",
-            config.backoffice,
-            Some(Kind::Plain),
-            routers.backoffice,
-            "--backoffice",
-        ),
-        ("https ", config.https, tls, routers.lan, "--https"),
-    ];
-    let mut bound = Vec::new();
-    for (name, address, kind, app, option) in wanted {
-        if let (Some(addr), Some(kind)) = (address.get(), kind) {
-            let listener = Listener {
-                addr,
-                kind,
-                app,
-                option,
-            };
-            let taken = listen::bind(listener).map_err(|error| Failure::new(error.to_string()))?;
-            bound.push((name, taken));
-        }
+/// The mailer, and the postman when a mail server is configured.
+fn mail(data: &DataDir, config: &Config) -> Result<(Mailer, Option<Postman>), Failure> {
+    let server = &config.mail;
+    if server.host.is_empty() {
+        return Ok((Mailer::default(), None));
     }
-    Ok(bound)
-}
-
-/// What `islet serve` prints: every address with its real port.
-fn ready_line(bound: &[(&'static str, Bound)], identity: Option<&TlsIdentity>) -> String {
-    let mut line = "islet ready:".to_owned();
-    for (name, bound) in bound {
-        let url = match identity {
-            Some(identity) if bound.url().starts_with("https:") => {
-                let addr = bound.addr();
-                let fingerprint = identity.authority().fingerprint();
-                let host = host_for_people(addr, identity);
-                format!("https://{host}:{} (CA sha256 {fingerprint})", addr.port())
-            }
-            _ => bound.url(),
-        };
-        line.push_str(&format!(" {name}{url}"));
-    }
-    line
-}
-
-/// A name that other machines find this one by, where it listens on all addresses.
-fn host_for_people(addr: SocketAddr, identity: &TlsIdentity) -> String {
-    let names = identity.names();
-    let name = names.iter().find(|name| !name.starts_with("localhost"));
-    match name {
-        Some(name) if addr.ip().is_unspecified() => name.clone(),
-        _ => match addr {
-            SocketAddr::V4(addr) => addr.ip().to_string(),
-            SocketAddr::V6(addr) => format!("[{}]", addr.ip()),
-        },
-    }
-}
-
-/// Says aloud that anybody can log in. The hasher is one of its own, so that the memory of the
-/// check is given back.
-async fn warn_of_well_known(app: Arc<App>) {
-    let checked: Result<Vec<String>, crate::service::Error> = async {
-        let candidates = app.store.read(|tx| seed::candidates(tx)).await?;
-        if candidates.is_empty() {
-            return Ok(Vec::new());
-        }
-        let limits = HasherLimits {
-            threads: 1,
-            ..HasherLimits::default()
-        };
-        match PasswordHasher::start(limits, Arc::new(SystemRandom)) {
-            Ok(hasher) => seed::still_work(&hasher, candidates).await,
-            Err(error) => Err(crate::service::Error::Internal(error.to_string())),
-        }
-    }
-    .await;
-    match checked {
-        Ok(names) if names.is_empty() => {}
-        Ok(names) => tracing::warn!(
-            accounts = names.join(", "),
-            "ANYBODY CAN LOG IN: these accounts have passwords that are printed in public; \
-             this node is for tests and must not hold real patients"
-        ),
-        Err(error) => tracing::warn!(%error, "could not look for well-known log-ins"),
-    }
-}
-
-/// SIGTERM and SIGINT.
-struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-}
-
-impl Signals {
-    fn new() -> Result<Self, Failure> {
-        let on = |kind| {
-            let signal = signal(kind);
-            signal.map_err(|error| Failure::new(format!("cannot wait for signals: {error}")))
-        };
-        Ok(Self {
-            terminate: on(SignalKind::terminate())?,
-            interrupt: on(SignalKind::interrupt())?,
-        })
-    }
-
-    async fn next(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
-        }
-    }
-
-    /// The first signal stops, the second ends the process: acknowledged writes are durable.
-    async fn watch(mut self, stop: CancellationToken) {
-        self.next().await;
-        tracing::info!("stopping: finishing what was accepted");
-        stop.cancel();
-        self.next().await;
-        tracing::warn!("stopping at once");
-        std::process::exit(1);
-    }
+    // A relative path starts in the data directory.
+    let file = data.join(&server.password_file);
+    let password = match server.password_file.as_str() {
+        "" => None,
+        _ => Some(ask::password(
+            Some(&file),
+            &server.user,
+            "mail.password_file",
+        )?),
+    };
+    let (mailer, postman) = Postman::new(config, password, Patience::default())
+        .map_err(|error| Failure::new(error.to_string()))?;
+    Ok((mailer, Some(postman)))
 }

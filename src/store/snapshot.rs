@@ -1,7 +1,7 @@
 //! Looking into a database from another process, whether or not a node is serving it.
 //!
-//! Takes no lock on the directory and changes nothing: not a row, and not by a checkpoint when it
-//! closes either.
+//! Takes no lock on the directory and changes nothing: not a row, and what a node that ended badly
+//! has left in its write-ahead log stays there.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -35,7 +35,11 @@ impl Snapshot {
             return Err(StoreError::Missing(dir.to_owned()));
         }
         let connection = connection::open_reader(&path)?;
-        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+        // SQLite would fold it into the database when the last connection closes. Without it,
+        // closing only removes the empty files that opening has made.
+        let log = std::fs::metadata(path.with_extension("db-wal"));
+        let left_behind = log.is_ok_and(|log| log.len() > 0);
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, left_behind)?;
         migrate::check(&connection)?;
         Ok(Self { connection, clock })
     }

@@ -1,0 +1,43 @@
+//! `islet config`: what holds, and whether it can.
+
+use super::data_dir::CONFIG_FILE;
+use super::{DataDir, Failure, output};
+
+/// Subcommands of `islet config`.
+#[derive(Debug, clap::Subcommand)]
+#[command(
+    after_help = "The configuration is DIR/config.toml, then environment variables (ISLET_HTTP \
+for the key http, ISLET_MAIL_HOST for host in [mail]), then flags."
+)]
+pub(super) enum ConfigCommand {
+    /// Find mistakes: unknown keys, values that cannot work; exits with 3 when there are any
+    Check,
+    /// Print every key with the value that holds
+    Show,
+}
+
+/// Runs `islet config …`.
+///
+/// # Errors
+/// When the configuration has mistakes.
+pub(super) fn run(command: &ConfigCommand, data: &DataDir) -> Result<(), Failure> {
+    let loaded = data.config(|_| {});
+    match command {
+        ConfigCommand::Show => output::line(loaded?.to_toml()?.trim_end()),
+        ConfigCommand::Check => match loaded {
+            Ok(_) => {
+                let file = data.join(CONFIG_FILE);
+                let source = if file.exists() {
+                    ""
+                } else {
+                    " (there is no such file)"
+                };
+                output::line(&format!("{}: no mistakes{source}", file.display()))
+            }
+            Err(failure) => {
+                output::line(&failure.text)?;
+                Err(Failure::problems())
+            }
+        },
+    }
+}
