@@ -127,6 +127,7 @@ async fn verify_passes_beside_a_running_node_and_after_it() {
     let node = busy_node().await;
     assert!(islet_ok(&node.data(), &["audit", "verify"]).contains("whole"));
     let (code, dir) = node.stop();
+    let dir = dir.unwrap();
     assert_eq!(code, Some(0));
     let data = dir.path().join("node");
     let names = super::names_in(&data);
@@ -140,6 +141,7 @@ async fn what_a_killed_node_has_left_is_read_and_not_touched() {
     let pid = node.pid().to_string();
     support::run(std::process::Command::new("kill").args(["-KILL", &pid]));
     let (_, dir) = node.stop();
+    let dir = dir.unwrap();
     let data = dir.path().join("node");
     let files = ["islet.db", "islet.db-wal"].map(|name| data.join(name));
     let before = files.each_ref().map(|file| std::fs::read(file).unwrap());
@@ -155,6 +157,7 @@ async fn what_a_killed_node_has_left_is_read_and_not_touched() {
 fn verify_finds_what_was_altered() {
     let node = Node::seeded();
     let (_, dir) = node.stop();
+    let dir = dir.unwrap();
     let data = dir.path().join("node");
     vandalise(&data.join("islet.db"), b"node.seed", b"node.nada");
     let ended = islet(&data, &["audit", "verify"]);

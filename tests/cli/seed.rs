@@ -47,6 +47,7 @@ async fn the_well_known_log_ins_work() {
 fn a_second_time_is_refused_and_changes_nothing() {
     let node = Node::seeded();
     let (_, dir) = node.stop();
+    let dir = dir.unwrap();
     let data = dir.path().join("node");
     let before = islet_ok(&data, &["audit", "verify", "--json"]);
     islet(&data, &["seed"]).refused(1, "empty node only, and this one has patients");
