@@ -66,8 +66,6 @@ pub const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long the answer to a write with an idempotency key is kept. A phone that is offline for
 /// longer sends times with its readings, which are repeatable by themselves.
 pub const IDEMPOTENCY_KEPT: Duration = Duration::from_secs(24 * 3600);
-/// How soon a second request to block or unblock the same patient is the first one sent again.
-pub const TOGGLE_REPEAT: Duration = Duration::from_secs(1);
 /// Expired rows (sessions, idempotency keys) deleted along with a write that adds one: more than
 /// one, so that the table shrinks; few, so that no write pays for a flood of the past.
 pub const EXPIRED_ROWS_A_WRITE: u32 = 8;

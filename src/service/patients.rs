@@ -238,8 +238,7 @@ pub async fn change_password(
 }
 
 /// Blocks a patient, or lets a blocked one in again. A toggle cannot be repeated safely by what it
-/// says: one with the same `key`, or without any by the same actor within
-/// [`limits::TOGGLE_REPEAT`], changes nothing.
+/// says; one with the same `key` changes nothing.
 ///
 /// # Errors
 /// When the actor is not staff, or there is no such patient.
@@ -252,18 +251,14 @@ pub async fn toggle_blocked(
     policy::staff_for(app, actor, "patient.block", id)?;
     let refusal = Entry::new(actor, "patient.block").of_patient(id);
     let actor = actor.clone();
-    let (key, kept) = match key {
-        Some(key) => (key, limits::IDEMPOTENCY_KEPT),
-        None => (toggle_key(&actor, id), limits::TOGGLE_REPEAT),
-    };
     app.write(refusal, move |tx| {
         let patient = patients::by_id(tx, id)?.ok_or(NO_PATIENT)?;
-        if idempotency::find(tx, &key, kept)?.is_some() {
+        if idempotency::find_optional(tx, key.as_ref())?.is_some() {
             let entry = Entry::new(&actor, "patient.block").of_patient(id);
             let entry = entry.on(Object::Patient, id).detail("repeated");
             return Ok(tx.audit(&entry)?.with(patient));
         }
-        idempotency::remember(tx, &key, id)?;
+        idempotency::remember_optional(tx, key.as_ref(), id)?;
         let patch = PatientPatch {
             blocked: Some(!patient.blocked),
             ..PatientPatch::default()
@@ -280,11 +275,6 @@ pub async fn toggle_blocked(
         Ok(tx.audit(&entry)?.with(patient))
     })
     .await
-}
-
-fn toggle_key(actor: &Actor, id: i64) -> IdempotencyKey {
-    let text = format!("patient.block {:?} {id}", actor.staff_id());
-    *blake3::hash(text.as_bytes()).as_bytes()
 }
 
 /// Blocks a patient or lets them in again, by DNI: for the command line.

@@ -182,17 +182,17 @@ async fn a_blocked_patient_is_told_so_only_with_the_right_password() {
 }
 
 #[tokio::test]
-async fn a_toggle_that_is_sent_twice_toggles_once() {
+async fn a_toggle_with_the_same_key_toggles_once() {
     let clinic = Clinic::new();
     let (ana, boss) = (
         clinic.patient(1001).await,
         clinic.staff("dra.paz", Role::Staff).await,
     );
-    let toggle = || patients::toggle_blocked(&clinic.app, &boss, ana.patient_id().unwrap(), None);
-    assert!(toggle().await.unwrap().blocked);
-    assert!(toggle().await.unwrap().blocked);
-    clinic.pass(1_001);
-    assert!(!toggle().await.unwrap().blocked);
+    let id = ana.patient_id().unwrap();
+    let toggle = |key| patients::toggle_blocked(&clinic.app, &boss, id, key);
+    assert!(toggle(Some([1; 32])).await.unwrap().blocked);
+    assert!(toggle(Some([1; 32])).await.unwrap().blocked);
+    assert!(!toggle(None).await.unwrap().blocked);
     clinic.assert_logs_whole().await;
 }
 
