@@ -6,8 +6,9 @@ use std::path::Path;
 use islet::store::DATABASE_FILE;
 use rusqlite::{Connection, OpenFlags};
 
+use crate::lab;
 use crate::load::Ledger;
-use crate::support::{self, Client};
+use crate::support::Client;
 
 /// Number of the entity "reading" in the change log (src/store/entity.rs).
 const READING: u8 = 3;
@@ -57,7 +58,7 @@ pub(crate) fn stored(data: &Path, ledger: &Ledger) -> Findings {
 
 /// What `islet audit verify` complains about.
 fn audit_problems(data: &Path) -> Vec<String> {
-    let mut command = support::islet();
+    let mut command = lab::islet();
     let verdict = command.args(["audit", "verify", "--data"]).arg(data);
     let verdict = verdict.output().unwrap();
     if verdict.status.success() {
