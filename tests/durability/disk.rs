@@ -105,16 +105,16 @@ impl Drop for Disk {
 }
 
 fn attempt(command: &mut Command) -> Result<String, String> {
+    let program = command.get_program().to_string_lossy().into_owned();
     match command.output() {
         Ok(output) if output.status.success() => {
             Ok(String::from_utf8_lossy(&output.stdout).into_owned())
         }
         Ok(output) => {
             let text = String::from_utf8_lossy(&output.stderr).into_owned();
-            let line = text.lines().last().unwrap_or_default();
-            Err(format!("{command:?}: {line}"))
+            Err(format!("{program}: {}", text.trim().replace('\n', " ")))
         }
-        Err(error) => Err(format!("{command:?}: {error}")),
+        Err(error) => Err(format!("{program}: {error}")),
     }
 }
 

@@ -11,7 +11,8 @@ use crate::lab;
 use crate::load::{self, Ledger, Load, PHONES};
 use crate::support::Node;
 
-const DISK_MIB: u32 = 24;
+/// Several times what a node sets aside for such a day.
+const DISK_MIB: u32 = 96;
 /// Room that is left at first, in KiB: none, and enough for the end to come in the middle of a
 /// write, of a checkpoint, or when the index of the write-ahead log grows.
 const ROOM_KIB: [u32; 4] = [0, 36, 700, 3_000];
@@ -37,8 +38,8 @@ async fn fill_up(disk: &Disk, room_kib: u32) {
     let phone = load::phone(&node, None).await;
     assert!(ledger.post_one(&phone).await);
 
-    let ballast = disk.mount_point().join("ballast");
-    fill(&ballast, room_kib);
+    let filler = disk.mount_point().join("filler");
+    fill(&filler, room_kib);
     let load = Load::start(&phone, &ledger);
     while ledger.open().refused.values().sum::<u32>() < REFUSALS {
         assert_eq!(node.exit_status(), None, "room for {room_kib} KiB");
@@ -52,7 +53,7 @@ async fn fill_up(disk: &Disk, room_kib: u32) {
     );
     check::served(&phone, &ledger).await;
 
-    std::fs::remove_file(&ballast).unwrap();
+    std::fs::remove_file(&filler).unwrap();
     let full = ledger.acknowledged();
     for _ in 0..PHONES {
         assert!(ledger.post_one(&phone).await);
@@ -64,8 +65,8 @@ async fn fill_up(disk: &Disk, room_kib: u32) {
 }
 
 /// Fills the disk with a file and then frees `room_kib`.
-fn fill(ballast: &Path, room_kib: u32) {
-    let mut file = std::fs::File::create(ballast).unwrap();
+fn fill(filler: &Path, room_kib: u32) {
+    let mut file = std::fs::File::create(filler).unwrap();
     for chunk in [1 << 16, 1 << 12] {
         while file.write_all(&vec![b'x'; chunk]).is_ok() {}
     }

@@ -22,10 +22,15 @@ pub(crate) const PATIENT: (&str, &str) = ("40123456", "thepassword");
 pub(crate) const OTHER_PATIENT: (&str, &str) = ("40123457", "thepassword2");
 pub(crate) const ADMIN: (&str, &str) = ("admin", "admin");
 
-/// The binary under test.
+/// The binary under test. It sees none of the settings of whoever runs the tests.
 pub(crate) fn islet() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_islet"));
-    command.env_remove("ISLET_DATA").env("ISLET_LOG", "warn");
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("ISLET_") {
+            command.env_remove(name);
+        }
+    }
+    command.env("ISLET_LOG", "warn");
     command
 }
 
