@@ -45,6 +45,7 @@ const LAYERS: [(&str, &[&str]); 14] = [
             "clock",
             "auth",
             "store::StoreError",
+            "store::Health",
             "store::staff::Staff",
             "store::idempotency::IdempotencyKey",
         ],
