@@ -11,6 +11,7 @@ from node import ADMIN, PATIENT, Node, call, log_in
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
+from selenium.webdriver.support.expected_conditions import staleness_of
 from selenium.webdriver.support.ui import WebDriverWait
 
 FLAGS = [
@@ -120,7 +121,10 @@ def fill(browser, code, password, repeated):
         field = wait_for(browser, f"#{name}")[0]
         field.clear()
         field.send_keys(value)
+    before = browser.find_element(By.TAG_NAME, "html")
     browser.find_element(By.CSS_SELECTOR, "button[type=submit]").click()
+    # Else the next look may still find the page that is on its way out.
+    WebDriverWait(browser, WAIT_S).until(staleness_of(before))
 
 
 def test_a_new_password_with_a_code_of_the_desk(node, browser):
