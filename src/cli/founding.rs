@@ -188,7 +188,7 @@ async fn put_first(app: &App, first: First) -> Result<(), Failure> {
             email,
             password,
         } => {
-            service::staff::register(app, &operator, username, email, password, Role::Admin)
+            service::staff::register(app, &operator, username, email, password, Role::Admin, None)
                 .await?;
         }
         First::WellKnown => {

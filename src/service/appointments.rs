@@ -4,10 +4,10 @@ use super::mail::Mail;
 use super::{App, Error, policy};
 use crate::domain::actor::Actor;
 use crate::domain::appointment::{Appointment, Form, Resolution};
-use crate::domain::audit::{Entry, Object};
+use crate::domain::audit::{Entry, Object, Outcome};
 use crate::domain::queue::{QueueAction, Refusal};
 use crate::limits;
-use crate::store::{Lane, appointments, patients, queue};
+use crate::store::{appointments, patients, queue};
 
 const NO_APPOINTMENT: Error = Error::NotFound("Appointment does not exist");
 const NO_RESOLUTION: Error = Error::NotFound("Resolution not found");
@@ -19,37 +19,36 @@ const NO_RESOLUTION: Error = Error::NotFound("Resolution not found");
 /// [`Error::NotInQueue`] or [`Error::NotAccepted`].
 pub async fn create(app: &App, actor: &Actor, form: Form) -> Result<Appointment, Error> {
     let patient_id = policy::patient(app, actor, "appointment.create")?;
+    let refusal = Entry::new(actor, "appointment.create");
     let actor = actor.clone();
-    app.store
-        .write(Lane::Interactive, move |tx| {
-            let place = queue::by_patient(tx, patient_id)?.ok_or(Error::NotInQueue)?;
-            let log = Entry::new(&actor, "appointment.create");
-            if let Some(sent) = appointments::by_queue_entry(tx, place.placement)? {
-                if sent.form != form {
-                    return Err(Error::NotAccepted(place.state));
-                }
-                let log = log.on(Object::Appointment, sent.id).detail("repeated");
-                return Ok(tx.audit(&log)?.with(sent));
+    app.write(refusal, move |tx| {
+        let place = queue::by_patient(tx, patient_id)?.ok_or(Error::NotInQueue)?;
+        let log = Entry::new(&actor, "appointment.create");
+        if let Some(sent) = appointments::by_queue_entry(tx, place.placement)? {
+            if sent.form != form {
+                return Err(Error::NotAccepted(place.state));
             }
-            // The place is kept by its patient already, so no free place is needed.
-            let after =
-                place
-                    .state
-                    .after(QueueAction::Create, 0)
-                    .map_err(|refusal| match refusal {
-                        Refusal::WrongState(state) => Error::NotAccepted(state),
-                        Refusal::Full => Error::QueueFull,
-                    })?;
-            let id = appointments::insert(tx, patient_id, Some(place.placement), &form)?;
-            queue::set_state(tx, place.placement, after)?;
-            let log = log.on(Object::Appointment, id);
-            Ok(tx.audit(&log)?.with(Appointment {
-                id,
-                patient_id,
-                form,
-            }))
-        })
-        .await
+            let log = log.on(Object::Appointment, sent.id).detail("repeated");
+            return Ok(tx.audit(&log)?.with(sent));
+        }
+        // The place is kept by its patient already, so no free place is needed.
+        let after = place
+            .state
+            .after(QueueAction::Create, 0)
+            .map_err(|refusal| match refusal {
+                Refusal::WrongState(state) => Error::NotAccepted(state),
+                Refusal::Full => Error::QueueFull,
+            })?;
+        let id = appointments::insert(tx, patient_id, Some(place.placement), &form)?;
+        queue::set_state(tx, place.placement, after)?;
+        let log = log.on(Object::Appointment, id);
+        Ok(tx.audit(&log)?.with(Appointment {
+            id,
+            patient_id,
+            form,
+        }))
+    })
+    .await
 }
 
 /// The appointments of the acting patient, oldest first.
@@ -106,16 +105,18 @@ pub async fn resolution(
     let (patient_id, found) = app
         .store
         .read(move |tx| {
-            let visible =
-                |appointment: &Appointment| owner.is_none_or(|id| id == appointment.patient_id);
-            let appointment = appointments::by_id(tx, appointment_id)?.filter(visible);
-            let appointment = appointment.ok_or(NO_APPOINTMENT)?;
+            let appointment = appointments::by_id(tx, appointment_id)?.ok_or(NO_APPOINTMENT)?;
             let found = appointments::resolution(tx, appointment_id)?;
-            Ok::<_, Error>((appointment.patient_id, found.ok_or(NO_RESOLUTION)?))
+            Ok::<_, Error>((appointment.patient_id, found))
         })
         .await?;
+    if owner.is_some_and(|owner| owner != patient_id) {
+        app.store
+            .note_access(log.of_patient(patient_id).outcome(Outcome::Denied))?;
+        return Err(NO_APPOINTMENT);
+    }
     app.store.note_access(log.of_patient(patient_id))?;
-    Ok(found)
+    found.ok_or(NO_RESOLUTION)
 }
 
 /// Stores what the doctor decided, and tells the patient by mail. A different decision later
@@ -129,11 +130,11 @@ pub async fn resolve(
     resolution: Resolution,
 ) -> Result<Resolution, Error> {
     policy::staff(app, actor, "resolution.create")?;
+    let refusal = Entry::new(actor, "resolution.create");
     let actor = actor.clone();
     let id = resolution.appointment_id;
     let (resolution, mail_to) = app
-        .store
-        .write(Lane::Interactive, move |tx| {
+        .write(refusal, move |tx| {
             let appointment = appointments::by_id(tx, id)?.ok_or(NO_APPOINTMENT)?;
             let log = Entry::new(&actor, "resolution.create").of_patient(appointment.patient_id);
             if appointments::resolution(tx, id)?.as_ref() == Some(&resolution) {

@@ -119,6 +119,21 @@ impl Error {
         }
     }
 
+    /// Whether somebody asked for what cannot be, as opposed to a node that cannot do its work.
+    #[must_use]
+    pub const fn is_refusal(&self) -> bool {
+        matches!(
+            self,
+            Self::NotFound(_)
+                | Self::Taken(_)
+                | Self::QueueClosed
+                | Self::QueueFull
+                | Self::NotInQueue
+                | Self::NotAccepted(_)
+                | Self::WrongState(_)
+        )
+    }
+
     /// Shorthand for [`Error::Invalid`].
     pub fn invalid(field: &'static str) -> impl FnOnce(Invalid) -> Self {
         move |reason| Self::Invalid { field, reason }

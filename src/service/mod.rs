@@ -31,7 +31,8 @@ use crate::auth::token::TokenKeys;
 use crate::auth::{Random, RandomError};
 use crate::clock::Clock;
 use crate::domain::actor::Actor;
-use crate::store::Store;
+use crate::domain::audit::{Entry, Outcome};
+use crate::store::{Audited, Lane, Store, WriteTx};
 use mail::Mailer;
 pub use session_cache::SessionCache;
 
@@ -81,6 +82,23 @@ impl std::fmt::Debug for App {
 }
 
 impl App {
+    /// Runs a write that somebody waits for. When it is refused (see [`Error::is_refusal`]), which
+    /// undoes it, `refusal` goes into the audit log with the reason.
+    async fn write<T, F>(&self, refusal: Entry, job: F) -> Result<T, Error>
+    where
+        F: FnOnce(&mut WriteTx<'_>) -> Result<Audited<T>, Error> + Send + 'static,
+        T: Send + 'static,
+    {
+        let result = self.store.write(Lane::Interactive, job).await;
+        if let Err(error) = &result
+            && error.is_refusal()
+        {
+            self.store
+                .note_access(refusal.outcome(Outcome::Failed).detail(error.code()))?;
+        }
+        result
+    }
+
     /// Milliseconds since the start, never going back.
     fn monotonic_ms(&self) -> u64 {
         u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)

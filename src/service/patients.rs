@@ -57,7 +57,7 @@ pub async fn list(app: &App, actor: &Actor) -> Result<Vec<Patient>, Error> {
         .await
 }
 
-/// Registers a patient.
+/// Registers a patient. A repeated `key` is answered with the account that it made.
 ///
 /// # Errors
 /// [`Error::Taken`] when the DNI, address or hospital account is in use, [`Error::Invalid`] when
@@ -67,6 +67,7 @@ pub async fn register(
     actor: &Actor,
     new: NewPatient,
     password: Secret,
+    key: Option<IdempotencyKey>,
 ) -> Result<Patient, Error> {
     policy::staff(app, actor, "patient.create")?;
     let names = [new.dni.as_str(), new.email.as_str()];
@@ -74,20 +75,28 @@ pub async fn register(
         .check(&password, &names)
         .map_err(|error| Error::invalid("password")(Invalid(error.to_string())))?;
     let hash = app.hasher.hash(&password).await?.to_stored();
+    let refusal = Entry::new(actor, "patient.create");
     let actor = actor.clone();
-    app.store
-        .write(Lane::Interactive, move |tx| {
-            free(tx, Unique::Dni, new.dni.as_str(), None)?;
-            free(tx, Unique::Email, new.email.as_str(), None)?;
-            free(tx, Unique::HospitalAccount, &new.hospital_account, None)?;
-            let id = patients::insert(tx, &new, &hash)?;
+    app.write(refusal, move |tx| {
+        if let Some(id) = idempotency::find_optional(tx, key.as_ref())? {
             let patient = patients::by_id(tx, id)?.ok_or(NO_PATIENT)?;
             let entry = Entry::new(&actor, "patient.create")
                 .of_patient(id)
-                .on(Object::Patient, id);
-            Ok(tx.audit(&entry)?.with(patient))
-        })
-        .await
+                .detail("repeated");
+            return Ok(tx.audit(&entry)?.with(patient));
+        }
+        free(tx, Unique::Dni, new.dni.as_str(), None)?;
+        free(tx, Unique::Email, new.email.as_str(), None)?;
+        free(tx, Unique::HospitalAccount, &new.hospital_account, None)?;
+        let id = patients::insert(tx, &new, &hash)?;
+        idempotency::remember_optional(tx, key.as_ref(), id)?;
+        let patient = patients::by_id(tx, id)?.ok_or(NO_PATIENT)?;
+        let entry = Entry::new(&actor, "patient.create")
+            .of_patient(id)
+            .on(Object::Patient, id);
+        Ok(tx.audit(&entry)?.with(patient))
+    })
+    .await
 }
 
 fn free(tx: &impl Read, field: Unique, value: &str, except: Option<i64>) -> Result<(), Error> {
@@ -137,18 +146,18 @@ async fn write_patch(
     id: i64,
     patch: PatientPatch,
 ) -> Result<Patient, Error> {
+    let refusal = Entry::new(actor, "patient.update").of_patient(id);
     let actor = actor.clone();
-    app.store
-        .write(Lane::Interactive, move |tx| {
-            let entry = Entry::new(&actor, "patient.update")
-                .of_patient(id)
-                .on(Object::Patient, id);
-            let patient = apply(tx, id, &patch)?;
-            Ok(tx
-                .audit(&entry.detail(changed_fields(&patch)))?
-                .with(patient))
-        })
-        .await
+    app.write(refusal, move |tx| {
+        let entry = Entry::new(&actor, "patient.update")
+            .of_patient(id)
+            .on(Object::Patient, id);
+        let patient = apply(tx, id, &patch)?;
+        Ok(tx
+            .audit(&entry.detail(changed_fields(&patch)))?
+            .with(patient))
+    })
+    .await
 }
 
 fn apply(tx: &mut WriteTx<'_>, id: i64, patch: &PatientPatch) -> Result<Patient, Error> {
@@ -240,35 +249,35 @@ pub async fn toggle_blocked(
     key: Option<IdempotencyKey>,
 ) -> Result<Patient, Error> {
     policy::staff(app, actor, "patient.block")?;
+    let refusal = Entry::new(actor, "patient.block").of_patient(id);
     let actor = actor.clone();
-    app.store
-        .write(Lane::Interactive, move |tx| {
-            let patient = patients::by_id(tx, id)?.ok_or(NO_PATIENT)?;
-            if let Some(key) = &key {
-                if idempotency::find(tx, key)?.is_some() {
-                    let entry = Entry::new(&actor, "patient.block")
-                        .of_patient(id)
-                        .detail("repeated");
-                    return Ok(tx.audit(&entry)?.with(patient));
-                }
-                idempotency::remember(tx, key, id)?;
+    app.write(refusal, move |tx| {
+        let patient = patients::by_id(tx, id)?.ok_or(NO_PATIENT)?;
+        if let Some(key) = &key {
+            if idempotency::find(tx, key)?.is_some() {
+                let entry = Entry::new(&actor, "patient.block")
+                    .of_patient(id)
+                    .detail("repeated");
+                return Ok(tx.audit(&entry)?.with(patient));
             }
-            let patch = PatientPatch {
-                blocked: Some(!patient.blocked),
-                ..PatientPatch::default()
-            };
-            let patient = apply(tx, id, &patch)?;
-            let action = if patient.blocked {
-                "patient.block"
-            } else {
-                "patient.unblock"
-            };
-            let entry = Entry::new(&actor, action)
-                .of_patient(id)
-                .on(Object::Patient, id);
-            Ok(tx.audit(&entry)?.with(patient))
-        })
-        .await
+            idempotency::remember(tx, key, id)?;
+        }
+        let patch = PatientPatch {
+            blocked: Some(!patient.blocked),
+            ..PatientPatch::default()
+        };
+        let patient = apply(tx, id, &patch)?;
+        let action = if patient.blocked {
+            "patient.block"
+        } else {
+            "patient.unblock"
+        };
+        let entry = Entry::new(&actor, action)
+            .of_patient(id)
+            .on(Object::Patient, id);
+        Ok(tx.audit(&entry)?.with(patient))
+    })
+    .await
 }
 
 /// Blocks a patient or lets them in again, by DNI: for the command line.

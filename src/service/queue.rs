@@ -63,34 +63,34 @@ pub struct Submitted {
 /// [`Error::QueueClosed`] or [`Error::QueueFull`].
 pub async fn submit(app: &App, actor: &Actor) -> Result<Submitted, Error> {
     let patient_id = policy::patient(app, actor, "queue.submit")?;
+    let refusal = Entry::new(actor, "queue.submit");
     let actor = actor.clone();
-    app.store
-        .write(Lane::Interactive, move |tx| {
-            let entry = Entry::new(&actor, "queue.submit");
-            if let Some(held) = queue::by_patient(tx, patient_id)? {
-                let entry = entry
-                    .on(Object::QueueEntry, held.placement)
-                    .detail("repeated");
-                return Ok(tx.audit(&entry)?.with(Submitted {
-                    placement: held.placement,
-                    new: false,
-                }));
-            }
-            let day = queue::current_day(tx)?;
-            if !day.open {
-                return Err(Error::QueueClosed);
-            }
-            if queue::occupied(tx)? >= day.size {
-                return Err(Error::QueueFull);
-            }
-            let placement = queue::insert_entry(tx, day.id, patient_id)?;
-            let entry = entry.on(Object::QueueEntry, placement);
-            Ok(tx.audit(&entry)?.with(Submitted {
-                placement,
-                new: true,
-            }))
-        })
-        .await
+    app.write(refusal, move |tx| {
+        let entry = Entry::new(&actor, "queue.submit");
+        if let Some(held) = queue::by_patient(tx, patient_id)? {
+            let entry = entry
+                .on(Object::QueueEntry, held.placement)
+                .detail("repeated");
+            return Ok(tx.audit(&entry)?.with(Submitted {
+                placement: held.placement,
+                new: false,
+            }));
+        }
+        let day = queue::current_day(tx)?;
+        if !day.open {
+            return Err(Error::QueueClosed);
+        }
+        if queue::occupied(tx)? >= day.size {
+            return Err(Error::QueueFull);
+        }
+        let placement = queue::insert_entry(tx, day.id, patient_id)?;
+        let entry = entry.on(Object::QueueEntry, placement);
+        Ok(tx.audit(&entry)?.with(Submitted {
+            placement,
+            new: true,
+        }))
+    })
+    .await
 }
 
 /// The acting patient gives up their place. Nothing happens when they have none to give up.
@@ -99,17 +99,15 @@ pub async fn submit(app: &App, actor: &Actor) -> Result<Submitted, Error> {
 /// [`Error::WrongState`] once the place was turned down or used.
 pub async fn cancel(app: &App, actor: &Actor) -> Result<(), Error> {
     let patient_id = policy::patient(app, actor, "queue.cancel")?;
+    let refusal = Entry::new(actor, "queue.cancel");
     let actor = actor.clone();
-    app.store
-        .write(Lane::Interactive, move |tx| {
-            match queue::by_patient(tx, patient_id)? {
-                Some(entry) => {
-                    apply(tx, &actor, &entry, QueueAction::Cancel).map(|done| done.with(()))
-                }
-                None => Ok(tx.audit(&Entry::new(&actor, "queue.cancel").detail("repeated"))?),
-            }
-        })
-        .await
+    app.write(refusal, move |tx| {
+        match queue::by_patient(tx, patient_id)? {
+            Some(entry) => apply(tx, &actor, &entry, QueueAction::Cancel).map(|done| done.with(())),
+            None => Ok(tx.audit(&Entry::new(&actor, "queue.cancel").detail("repeated"))?),
+        }
+    })
+    .await
 }
 
 /// Staff accept, deny, note a no-show, or put a patient back. Repeating it changes nothing.
@@ -123,13 +121,13 @@ pub async fn decide(
     action: QueueAction,
 ) -> Result<QueueState, Error> {
     policy::staff(app, actor, name(action))?;
+    let refusal = Entry::new(actor, name(action)).on(Object::QueueEntry, placement);
     let actor = actor.clone();
-    app.store
-        .write(Lane::Interactive, move |tx| {
-            let entry = queue::by_placement(tx, placement)?.ok_or(NO_ENTRY)?;
-            apply(tx, &actor, &entry, action)
-        })
-        .await
+    app.write(refusal, move |tx| {
+        let entry = queue::by_placement(tx, placement)?.ok_or(NO_ENTRY)?;
+        apply(tx, &actor, &entry, action)
+    })
+    .await
 }
 
 fn apply(
@@ -206,21 +204,21 @@ pub async fn prioritize(
             "say why this patient goes first",
         )));
     }
+    let refusal = Entry::new(actor, "queue.prioritize");
     let actor = actor.clone();
-    app.store
-        .write(Lane::Interactive, move |tx| {
-            let entry = queue::by_placement(tx, placement)?.ok_or(NO_ENTRY)?;
-            if !entry.state.occupies() {
-                return Err(Error::WrongState(entry.state));
-            }
-            queue::set_priority(tx, placement, priority, reason.as_deref())?;
-            let log = Entry::new(&actor, "queue.prioritize").of_patient(entry.patient_id);
-            Ok(tx.audit(
-                &log.on(Object::QueueEntry, placement)
-                    .detail(format!("priority {priority}")),
-            )?)
-        })
-        .await
+    app.write(refusal, move |tx| {
+        let entry = queue::by_placement(tx, placement)?.ok_or(NO_ENTRY)?;
+        if !entry.state.occupies() {
+            return Err(Error::WrongState(entry.state));
+        }
+        queue::set_priority(tx, placement, priority, reason.as_deref())?;
+        let log = Entry::new(&actor, "queue.prioritize").of_patient(entry.patient_id);
+        Ok(tx.audit(
+            &log.on(Object::QueueEntry, placement)
+                .detail(format!("priority {priority}")),
+        )?)
+    })
+    .await
 }
 
 /// The live entries, all or those in one state, by placement.

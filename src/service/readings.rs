@@ -8,7 +8,7 @@ use crate::domain::streak::{ACHIEVEMENTS, Achievement, Attribute, Counters, READ
 use crate::domain::time::Timestamp;
 use crate::limits;
 use crate::store::idempotency::{self, IdempotencyKey};
-use crate::store::{Audited, Lane, Read, WriteTx, patients, readings};
+use crate::store::{Audited, Read, WriteTx, patients, readings};
 
 /// How far back "latest" looks, by the time of the reading.
 const LATEST_MS: i64 = 15 * 24 * 3600 * 1000;
@@ -32,9 +32,9 @@ pub async fn create(
     if actor.patient_id() != Some(new.patient_id) {
         policy::staff(app, actor, "reading.create")?;
     }
+    let refusal = Entry::new(actor, "reading.create").of_patient(new.patient_id);
     let actor = actor.clone();
-    app.store
-        .write(Lane::Interactive, move |tx| insert(tx, &actor, &new, key))
+    app.write(refusal, move |tx| insert(tx, &actor, &new, key))
         .await
 }
 
@@ -152,19 +152,23 @@ pub async fn all(app: &App, actor: &Actor) -> Result<Vec<Reading>, Error> {
 /// Marks a reading as entered in error. It no longer counts, and stays in the database.
 ///
 /// # Errors
-/// When the actor is not staff, or there is no such reading that counts.
+/// When the actor is not staff, or there is no such reading.
 pub async fn mark_entered_in_error(app: &App, actor: &Actor, id: i64) -> Result<(), Error> {
     policy::staff(app, actor, "reading.entered_in_error")?;
+    let refusal = Entry::new(actor, "reading.entered_in_error").on(Object::Reading, id);
     let actor = actor.clone();
-    app.store
-        .write(Lane::Interactive, move |tx| {
-            let (reading, recorded_at) = readings::by_id(tx, id)?.ok_or(NO_READING)?;
-            readings::mark_entered_in_error(tx, id)?;
-            patients::uncount_reading(tx, reading.patient_id, recorded_at.day())?;
-            let entry = Entry::new(&actor, "reading.entered_in_error");
-            Ok(tx.audit(&entry.of_patient(reading.patient_id).on(Object::Reading, id))?)
-        })
-        .await
+    app.write(refusal, move |tx| {
+        let Some((reading, recorded_at)) = readings::by_id(tx, id)? else {
+            let patient_id = readings::withdrawn(tx, id)?.ok_or(NO_READING)?;
+            let entry = Entry::new(&actor, "reading.entered_in_error").of_patient(patient_id);
+            return Ok(tx.audit(&entry.on(Object::Reading, id).detail("repeated"))?);
+        };
+        readings::mark_entered_in_error(tx, id)?;
+        patients::uncount_reading(tx, reading.patient_id, recorded_at.day())?;
+        let entry = Entry::new(&actor, "reading.entered_in_error");
+        Ok(tx.audit(&entry.of_patient(reading.patient_id).on(Object::Reading, id))?)
+    })
+    .await
 }
 
 /// What the streak page shows.

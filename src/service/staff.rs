@@ -9,12 +9,13 @@ use crate::domain::audit::{Entry, Object};
 use crate::domain::text::Invalid;
 use crate::limits;
 use crate::store::Lane;
+use crate::store::idempotency::{self, IdempotencyKey};
 use crate::store::sessions::{self, Owner};
 use crate::store::staff::{self, Staff};
 
 const NO_STAFF: Error = Error::NotFound("Admin not found");
 
-/// Registers a member of staff.
+/// Registers a member of staff. A repeated `key` is answered with the account that it made.
 ///
 /// # Errors
 /// When the actor is not an admin, the name or address is in use, or the password is too weak.
@@ -25,27 +26,36 @@ pub async fn register(
     email: Email,
     password: Secret,
     role: Role,
+    key: Option<IdempotencyKey>,
 ) -> Result<Staff, Error> {
     policy::admin(app, actor, "staff.create")?;
     check_password(&password, &[username.as_str(), email.as_str()])?;
     let hash = app.hasher.hash(&password).await?.to_stored();
+    let refusal = Entry::new(actor, "staff.create");
     let actor = actor.clone();
-    app.store
-        .write(Lane::Interactive, move |tx| {
-            if staff::taken(tx, username.as_str(), None)? {
-                return Err(Error::Taken("username"));
-            }
-            if staff::taken(tx, email.as_str(), None)? {
-                return Err(Error::Taken("email"));
-            }
-            let id = staff::insert(tx, &username, &email, &hash, role)?;
+    app.write(refusal, move |tx| {
+        if let Some(id) = idempotency::find_optional(tx, key.as_ref())? {
             let staff = staff::by_id(tx, id)?.ok_or(NO_STAFF)?;
-            let entry = Entry::new(&actor, "staff.create").on(Object::Staff, id);
-            Ok(tx
-                .audit(&entry.detail(format!("role {role:?}").to_lowercase()))?
-                .with(staff))
-        })
-        .await
+            let entry = Entry::new(&actor, "staff.create")
+                .on(Object::Staff, id)
+                .detail("repeated");
+            return Ok(tx.audit(&entry)?.with(staff));
+        }
+        if staff::taken(tx, username.as_str(), None)? {
+            return Err(Error::Taken("username"));
+        }
+        if staff::taken(tx, email.as_str(), None)? {
+            return Err(Error::Taken("email"));
+        }
+        let id = staff::insert(tx, &username, &email, &hash, role)?;
+        idempotency::remember_optional(tx, key.as_ref(), id)?;
+        let staff = staff::by_id(tx, id)?.ok_or(NO_STAFF)?;
+        let entry = Entry::new(&actor, "staff.create").on(Object::Staff, id);
+        Ok(tx
+            .audit(&entry.detail(format!("role {role:?}").to_lowercase()))?
+            .with(staff))
+    })
+    .await
 }
 
 pub(super) fn check_password(password: &Secret, names: &[&str]) -> Result<(), Error> {
@@ -102,18 +112,18 @@ pub async fn change_password(app: &App, actor: &Actor, password: Secret) -> Resu
 /// When it is in use.
 pub async fn change_email(app: &App, actor: &Actor, email: Email) -> Result<Staff, Error> {
     let id = own_id(app, actor)?;
+    let refusal = Entry::new(actor, "staff.change_email");
     let actor = actor.clone();
-    app.store
-        .write(Lane::Interactive, move |tx| {
-            if staff::taken(tx, email.as_str(), Some(id))? {
-                return Err(Error::Taken("email"));
-            }
-            staff::set_email(tx, id, &email)?;
-            let staff = staff::by_id(tx, id)?.ok_or(NO_STAFF)?;
-            let entry = Entry::new(&actor, "staff.change_email").on(Object::Staff, id);
-            Ok(tx.audit(&entry)?.with(staff))
-        })
-        .await
+    app.write(refusal, move |tx| {
+        if staff::taken(tx, email.as_str(), Some(id))? {
+            return Err(Error::Taken("email"));
+        }
+        staff::set_email(tx, id, &email)?;
+        let staff = staff::by_id(tx, id)?.ok_or(NO_STAFF)?;
+        let entry = Entry::new(&actor, "staff.change_email").on(Object::Staff, id);
+        Ok(tx.audit(&entry)?.with(staff))
+    })
+    .await
 }
 
 /// Blocks a member of staff or lets them in again. Blocking ends their sessions.
@@ -127,25 +137,25 @@ pub async fn set_blocked(
     blocked: bool,
 ) -> Result<Staff, Error> {
     policy::admin(app, actor, "staff.block")?;
+    let refusal = Entry::new(actor, "staff.block");
     let actor = actor.clone();
-    app.store
-        .write(Lane::Interactive, move |tx| {
-            let found = staff::by_name(tx, &username)?.ok_or(NO_STAFF)?;
-            if found.blocked != blocked {
-                staff::set_blocked(tx, found.id, blocked)?;
-            }
-            if blocked {
-                sessions::revoke_all(tx, Owner::Staff(found.id), None)?;
-            }
-            let action = if blocked {
-                "staff.block"
-            } else {
-                "staff.unblock"
-            };
-            let entry = Entry::new(&actor, action).on(Object::Staff, found.id);
-            Ok(tx.audit(&entry)?.with(Staff { blocked, ..found }))
-        })
-        .await
+    app.write(refusal, move |tx| {
+        let found = staff::by_name(tx, &username)?.ok_or(NO_STAFF)?;
+        if found.blocked != blocked {
+            staff::set_blocked(tx, found.id, blocked)?;
+        }
+        if blocked {
+            sessions::revoke_all(tx, Owner::Staff(found.id), None)?;
+        }
+        let action = if blocked {
+            "staff.block"
+        } else {
+            "staff.unblock"
+        };
+        let entry = Entry::new(&actor, action).on(Object::Staff, found.id);
+        Ok(tx.audit(&entry)?.with(Staff { blocked, ..found }))
+    })
+    .await
 }
 
 /// A member of staff by user name or address.

@@ -39,3 +39,26 @@ pub fn remember(tx: &WriteTx<'_>, key: &IdempotencyKey, row_id: i64) -> Result<(
     .execute(params![now - age, limits::EXPIRED_ROWS_A_WRITE])?;
     Ok(())
 }
+
+/// [`find`] for a request that may have come without a key.
+///
+/// # Errors
+/// When the disk fails.
+pub fn find_optional(
+    tx: &impl Read,
+    key: Option<&IdempotencyKey>,
+) -> Result<Option<i64>, StoreError> {
+    key.map_or(Ok(None), |key| find(tx, key))
+}
+
+/// [`remember`] for a request that may have come without a key.
+///
+/// # Errors
+/// When the disk fails.
+pub fn remember_optional(
+    tx: &WriteTx<'_>,
+    key: Option<&IdempotencyKey>,
+    row_id: i64,
+) -> Result<(), StoreError> {
+    key.map_or(Ok(()), |key| remember(tx, key, row_id))
+}

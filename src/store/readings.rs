@@ -59,6 +59,15 @@ pub fn by_id(tx: &impl Read, id: i64) -> Result<Option<(Reading, Timestamp)>, St
     })
 }
 
+/// Whose reading it was, when it was entered in error.
+///
+/// # Errors
+/// When the disk fails.
+pub fn withdrawn(tx: &impl Read, id: i64) -> Result<Option<i64>, StoreError> {
+    let sql = "SELECT patient_id FROM reading WHERE id = ? AND status = ?";
+    one(tx, sql, [id, ENTERED_IN_ERROR], |row| row.get(0))
+}
+
 /// The reading that `new` repeats: same patient, time, value, type, source and notes.
 ///
 /// # Errors

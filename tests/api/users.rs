@@ -175,3 +175,15 @@ async fn admins_register_admins() {
         .await
         .expect(200);
 }
+
+#[tokio::test]
+async fn a_registration_that_is_sent_again_with_its_key_is_one() {
+    let node = Node::seeded();
+    let admin = node.admin().await;
+    let send = || {
+        let request = admin.request(reqwest::Method::POST, "/users").json(&ana());
+        admin.send(request.header("Idempotency-Key", "k-1"))
+    };
+    let first = send().await.expect(200);
+    assert_eq!(send().await.expect(200), first);
+}

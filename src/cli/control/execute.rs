@@ -53,7 +53,7 @@ async fn add_user(app: &App, request: Request) -> Result<Response, Failure> {
                 former_times_measured: 0,
                 former_max_streak: 0,
             };
-            let patient = patients::register(app, &Actor::operator(), new, password).await?;
+            let patient = patients::register(app, &Actor::operator(), new, password, None).await?;
             Ok(Response::User(patient.into()))
         }
         Request::AddStaff {
@@ -77,7 +77,7 @@ async fn add_staff(
     let email = Email::parse(email).map_err(Error::invalid("email"))?;
     let role = if admin { Role::Admin } else { Role::Staff };
     let operator = Actor::operator();
-    let staff = staff::register(app, &operator, username, email, password, role).await?;
+    let staff = staff::register(app, &operator, username, email, password, role, None).await?;
     Ok(Response::User(staff.into()))
 }
 

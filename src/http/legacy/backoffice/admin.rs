@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 
 use super::super::auth::{Staff, StaffChoosingPassword};
 use super::super::dto::{AdminDto, MessageDto, NewAdminDto};
-use super::super::patient::MAIL_ANSWER;
+use super::super::patient::{MAIL_ANSWER, Repeatable};
 use crate::auth::Secret;
 use crate::auth::token::Audience;
 use crate::domain::account::{Email, Username};
@@ -168,6 +168,7 @@ pub(super) async fn change_password(
 pub(super) async fn create(
     State(app): State<Arc<App>>,
     Staff(actor): Staff,
+    repeatable: Repeatable,
     JsonBody(mut body): JsonBody,
 ) -> Response {
     let username = body.parse("username", Username::parse);
@@ -179,6 +180,7 @@ pub(super) async fn create(
     let (Some(username), Some(email), Some(password)) = (username, email, password) else {
         return super::unread();
     };
+    let key = repeatable.key(&actor, &(&username, &email));
     let created = staff::register(
         &app,
         &actor,
@@ -186,6 +188,7 @@ pub(super) async fn create(
         email,
         Secret::new(password),
         Role::Admin,
+        key,
     )
     .await;
     created

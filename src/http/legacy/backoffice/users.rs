@@ -116,6 +116,7 @@ pub(super) async fn get(
 pub(super) async fn create(
     State(app): State<Arc<App>>,
     Staff(actor): Staff,
+    repeatable: Repeatable,
     JsonBody(mut body): JsonBody,
 ) -> Response {
     let new = new_patient(&mut body);
@@ -126,7 +127,8 @@ pub(super) async fn create(
     let (Some(new), Some(password)) = (new, password) else {
         return unread();
     };
-    match patients::register(&app, &actor, new, Secret::new(password)).await {
+    let key = repeatable.key(&actor, &new);
+    match patients::register(&app, &actor, new, Secret::new(password), key).await {
         Ok(patient) => Json(UserDto::from(patient)).into_response(),
         Err(error @ Error::Taken("dni")) => ApiError::new(error, &actor)
             .with_status(StatusCode::FORBIDDEN)
