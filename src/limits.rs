@@ -67,6 +67,9 @@ pub const EXPIRED_ROWS_A_WRITE: u32 = 8;
 pub const LEGACY_READINGS_MAX: u32 = 50_000;
 /// Patients, staff or appointments in one answer of the legacy API.
 pub const LEGACY_ROWS_MAX: u32 = 20_000;
+/// Readings written in one transaction of an import. A write that somebody waits for can come
+/// behind one such chunk, which takes some 20 ms: less than anybody notices.
+pub const IMPORT_READINGS_MAX: usize = 1_000;
 /// Prepared statements kept per connection. The store has fewer than a hundred.
 pub const STATEMENTS_MAX: usize = 128;
 

@@ -1,5 +1,9 @@
 //! Glucose readings: hand in, show, mark as an error.
 
+mod import;
+
+pub use import::{Imported, import_batch};
+
 use super::{App, Error, policy};
 use crate::domain::actor::Actor;
 use crate::domain::audit::{Entry, Object};

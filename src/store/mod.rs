@@ -28,6 +28,7 @@ mod readers;
 pub mod readings;
 pub mod replica;
 pub mod sessions;
+pub mod settings;
 mod snapshot;
 pub mod staff;
 mod tx;

@@ -1,5 +1,7 @@
 //! Patients and the counters that the app shows.
 
+use std::collections::BTreeMap;
+
 use islet_sync::op::Value;
 use jiff::civil::Date;
 use rusqlite::{Row, params};
@@ -269,6 +271,27 @@ pub fn count_reading(tx: &mut WriteTx<'_>, id: i64, day: Date) -> Result<(), Sto
     let sql = "UPDATE patient_counter SET times_measured = times_measured + 1 WHERE patient_id = ?";
     tx.local().prepare_cached(sql)?.execute([id])?;
     Ok(())
+}
+
+/// Counts readings that were recorded on these days, which may be any days of the past.
+///
+/// # Errors
+/// When the disk fails.
+pub fn count_past_readings(
+    tx: &mut WriteTx<'_>,
+    id: i64,
+    days: &BTreeMap<Date, i64>,
+) -> Result<(), StoreError> {
+    let sql = "INSERT INTO patient_day (patient_id, day, readings) VALUES (?1, ?2, ?3)
+               ON CONFLICT DO UPDATE SET readings = readings + ?3";
+    let mut statement = tx.local().prepare_cached(sql)?;
+    for (day, readings) in days {
+        statement.execute(params![id, day.to_string(), readings])?;
+    }
+    let times_measured = counters(tx, id)?.times_measured + days.values().sum::<i64>();
+    // Not counted on: the days may come before, between or after those that are there.
+    let counters = rebuild(tx, id, times_measured)?;
+    save_counters(tx, id, &counters)
 }
 
 /// Takes back a reading that was recorded on `day` and turned out to be an error.

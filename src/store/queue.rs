@@ -5,7 +5,7 @@ use rusqlite::Row;
 
 use super::entity::{QUEUE_DAY, QUEUE_ENTRY};
 use super::tx::{Read, all, one};
-use super::{StoreError, WriteTx};
+use super::{StoreError, WriteTx, settings};
 use crate::domain::queue::{QueueDay, QueueEntry, QueueState, SIZE_DEFAULT};
 
 /// The size that the next queue day opens with.
@@ -38,13 +38,7 @@ pub fn current_day(tx: &impl Read) -> Result<QueueDay, StoreError> {
 }
 
 fn next_size(tx: &impl Read) -> Result<i64, StoreError> {
-    let size = one(
-        tx,
-        "SELECT value FROM setting WHERE name = ?",
-        [SIZE_SETTING],
-        |row| row.get::<_, String>(0),
-    )?;
-    Ok(size
+    Ok(settings::get(tx, SIZE_SETTING)?
         .and_then(|size| size.parse().ok())
         .unwrap_or(SIZE_DEFAULT))
 }
@@ -98,7 +92,7 @@ pub fn set_size(tx: &mut WriteTx<'_>, size: i64) -> Result<(), StoreError> {
         tx.update(&QUEUE_DAY, day.id, &[("size", size.into())])?;
     }
     if next_size(tx)? != size {
-        tx.set_setting(SIZE_SETTING, &size.to_string())?;
+        settings::set(tx, SIZE_SETTING, &size.to_string())?;
     }
     Ok(())
 }
