@@ -262,7 +262,10 @@ CREATE TABLE audit_entry (
     -- The change that was committed together with this entry.
     change_seq      INTEGER,
     detail          TEXT,
-    hash            BLOB    NOT NULL CHECK (length(hash) = 32)
+    -- The digest of that change, so that the chain covers the change log too.
+    change_hash     BLOB    CHECK (length(change_hash) = 32),
+    hash            BLOB    NOT NULL CHECK (length(hash) = 32),
+    CHECK ((change_seq IS NULL) = (change_hash IS NULL))
 ) STRICT;
 
 CREATE INDEX audit_by_patient ON audit_entry (patient_id) WHERE patient_id IS NOT NULL;

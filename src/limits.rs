@@ -48,6 +48,13 @@ pub const READ_TIMEOUT: Duration = Duration::from_secs(20);
 pub const READ_TIMEOUT_CHECK_STEPS: i32 = 100_000;
 /// Pages of write-ahead log after which the writer copies them back: 4 MiB of 4 KiB pages.
 pub const WAL_CHECKPOINT_PAGES: u32 = 1_000;
+/// Pages of write-ahead log after which the writer waits for readers, so that it can begin the log
+/// anew: 16 MiB. Readers that take turns without a gap would let it grow for ever.
+pub const WAL_RESTART_PAGES: u32 = 4_096;
+/// How long the writer waits for those readers, again each time the log has grown by
+/// [`WAL_CHECKPOINT_PAGES`]. Reads take milliseconds; one that takes longer is not worth making
+/// everybody wait.
+pub const WAL_RESTART_WAIT: Duration = Duration::from_millis(250);
 /// The write-ahead log file is cut back to this when it is reset.
 pub const WAL_BYTES_MAX: u32 = 16 << 20;
 /// Page cache of the writer, KiB.
@@ -62,6 +69,8 @@ pub const IDEMPOTENCY_KEPT: Duration = Duration::from_secs(24 * 3600);
 /// Expired rows (sessions, idempotency keys) deleted along with a write that adds one: more than
 /// one, so that the table shrinks; few, so that no write pays for a flood of the past.
 pub const EXPIRED_ROWS_A_WRITE: u32 = 8;
+/// Readings of one imported batch: two days of a sensor. Bounds how long people wait behind it.
+pub const IMPORTED_READINGS_MAX: usize = 1_000;
 /// Readings in one answer of the legacy API, which has no pages. The phone app keeps the last 200;
 /// this is over three months of a continuous sensor.
 pub const LEGACY_READINGS_MAX: u32 = 50_000;
@@ -70,6 +79,14 @@ pub const LEGACY_ROWS_MAX: u32 = 20_000;
 /// Readings written in one transaction of an import. A write that somebody waits for can come
 /// behind one such chunk, which takes some 20 ms: less than anybody notices.
 pub const IMPORT_READINGS_MAX: usize = 1_000;
+/// Space set aside for the day when the disk is full: log-outs and audit entries of weeks.
+pub const BALLAST_BYTES: u64 = 16 << 20;
+/// How often the end of the audit log is noted outside of the database. Entries of the last moments
+/// before that could be cut off unnoticed; more often would wear the card.
+pub const AUDIT_HEAD_EVERY: Duration = Duration::from_secs(5);
+/// Audit entries that one read verifies: some 100 ms, far from [`READ_TIMEOUT`] and without keeping
+/// the write-ahead log from shrinking.
+pub const AUDIT_VERIFY_ROWS: u32 = 20_000;
 /// Prepared statements kept per connection. The store has fewer than a hundred.
 pub const STATEMENTS_MAX: usize = 128;
 

@@ -8,14 +8,17 @@
 use std::fs;
 use std::io::{self, ErrorKind};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::data_dir::{AUDIT_KEY, CONFIG_FILE, KEYS, TLS, TOKEN_KEY};
+use super::progress::Progress;
 use super::{DataDir, Failure, files, node};
 use crate::auth::token::TokenKeys;
 use crate::auth::{Random, Secret, SystemRandom};
-use crate::clock::{Clock, SystemClock};
+use crate::clock::{Clock, ManualClock, SystemClock};
 use crate::config::Config;
+use crate::demo;
 use crate::domain::account::{Email, Username};
 use crate::domain::actor::{Actor, Role};
 use crate::http::tls::CertificateAuthority;
@@ -52,6 +55,8 @@ pub enum First {
     },
     /// The well-known log-ins of [`service::seed`], for tests.
     WellKnown,
+    /// The invented clinic of [`demo`].
+    Demo(demo::Plan),
 }
 
 /// Makes the node and answers with the fingerprint of its certificate authority.
@@ -170,17 +175,22 @@ fn build(data: &DataDir, stage: &DataDir, new: &NewNode) -> Result<String, Failu
     Ok(authority.fingerprint())
 }
 
-/// Puts the first log-ins into the database and closes it.
+/// Puts the first people into the database and closes it.
 async fn fill(stage: &DataDir, first: First) -> Result<(), Failure> {
     let config = Config::default();
-    let app = node::open(stage, &config, Mailer::default()).await;
+    let manual = Arc::new(ManualClock::default());
+    let clock: Arc<dyn Clock> = match &first {
+        First::Demo(_) => Arc::clone(&manual) as Arc<dyn Clock>,
+        _ => Arc::new(SystemClock),
+    };
+    let app = node::open_at(stage, &config, Mailer::default(), clock).await;
     let app = app.map_err(|error| error.into_failure(stage))?;
-    let filled = put_first(&app, first).await;
+    let filled = put_first(&app, &manual, first).await;
     app.store.close();
     filled
 }
 
-async fn put_first(app: &App, first: First) -> Result<(), Failure> {
+async fn put_first(app: &App, clock: &Arc<ManualClock>, first: First) -> Result<(), Failure> {
     let operator = Actor::operator();
     match first {
         First::Admin {
@@ -193,6 +203,12 @@ async fn put_first(app: &App, first: First) -> Result<(), Failure> {
         }
         First::WellKnown => {
             service::seed::load(app, &operator).await?;
+        }
+        First::Demo(plan) => {
+            let progress = Progress::new();
+            let show = |what: &str, share: f64| progress.show(what, share);
+            let loaded = demo::load(app, clock, plan, &show).await;
+            loaded.map_err(|error| Failure::new(error.to_string()))?;
         }
     }
     Ok(())

@@ -9,6 +9,7 @@ mod audit;
 mod config;
 pub mod control;
 mod data_dir;
+mod demo;
 mod doctor;
 mod failure;
 mod files;
@@ -17,6 +18,7 @@ mod init;
 mod log;
 pub mod node;
 mod output;
+mod progress;
 mod seed;
 mod serve;
 mod user;
@@ -60,6 +62,8 @@ enum Command {
     Init(init::InitArgs),
     /// Run the node until SIGTERM or SIGINT
     Serve(serve::ServeArgs),
+    /// Run a clinic of invented people, to try Islet out
+    Demo(demo::DemoArgs),
     /// Load well-known log-ins for tests into an empty node
     #[command(long_about = seed::HELP)]
     Seed,
@@ -108,6 +112,7 @@ fn run(cli: &Cli) -> Result<(), Failure> {
     match &cli.command {
         Command::Init(args) => init::run(args, &data()?),
         Command::Serve(args) => serve::run(args, &data()?),
+        Command::Demo(args) => demo::run(args, &data()?),
         Command::Seed => seed::run(&data()?),
         Command::User(command) => user::run(command, &data()?),
         Command::Audit(command) => audit::run(command, &data()?),

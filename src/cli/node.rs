@@ -20,8 +20,20 @@ use crate::store::{Store, StoreError, replica};
 /// When there is no node, a key is missing, or another process has the directory
 /// ([`StoreError::Locked`] in [`OpenError::Locked`]).
 pub async fn open(data: &DataDir, config: &Config, mailer: Mailer) -> Result<App, OpenError> {
+    open_at(data, config, mailer, Arc::new(SystemClock)).await
+}
+
+/// The same with another clock.
+///
+/// # Errors
+/// As for [`open`].
+pub async fn open_at(
+    data: &DataDir,
+    config: &Config,
+    mailer: Mailer,
+    clock: Arc<dyn Clock>,
+) -> Result<App, OpenError> {
     data.require_node()?;
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let random: Arc<dyn Random> = Arc::new(SystemRandom);
     let (audit_key, token_key) = (data.audit_key()?, data.token_key()?);
     let store = match Store::open(data.path(), audit_key, Arc::clone(&clock)) {

@@ -26,12 +26,12 @@ pub struct Issue {
     #[serde(rename = "type")]
     kind: &'static str,
     /// Where: `query`, `path` or `body`, then the name.
-    #[schema(value_type = Vec<Object>)]
+    #[schema(value_type = Vec<Value>)]
     loc: Vec<Value>,
     /// What is wrong, for people.
     msg: String,
     /// What was sent; null for secrets and when nothing was.
-    #[schema(value_type = Option<Object>)]
+    #[schema(value_type = Value)]
     input: Value,
 }
 

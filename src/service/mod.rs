@@ -18,6 +18,8 @@ pub mod seed;
 mod session_cache;
 pub mod sessions;
 pub mod staff;
+#[cfg(test)]
+pub(crate) mod testing;
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;

@@ -1,13 +1,20 @@
 //! The audit log: append-only, each entry chained to the one before.
 //!
 //! `hash = BLAKE3-keyed(key, previous hash ‖ entry)`, with the entry as the bytes of [`encode`].
-//! The key lies outside the database, so whoever can only alter the database cannot make a chain
+//! An entry that came with a change holds the change's digest, so the chain covers the change log
+//! too. The key lies outside the database, so whoever can only alter the database cannot make a chain
 //! that verifies. An altered, missing, reordered or invented entry breaks the chain at its place;
-//! an end that was cut off no longer matches the head in `replica`, nor the changes in `change`.
+//! an end that was cut off no longer matches the head in `replica`, nor the changes in `change`, nor
+//! the note beside the database (`audit_head.rs`).
 //!
 //! Must never hold names, values, passwords or tokens: ids and facts only.
 
+mod verify;
+
 use rusqlite::{Connection, Row, params};
+
+pub(super) use verify::Verifier;
+pub use verify::{AuditReport, verify};
 
 use super::StoreError;
 use super::tx::{Read, all};
@@ -19,7 +26,7 @@ use crate::domain::time::Timestamp;
 pub(super) const GENESIS: [u8; 32] = [0; 32];
 
 const COLUMNS: &str = "seq, at, actor_kind, actor_id, action, outcome, patient_id, object_kind, \
-                       object_id, address, session, request_id, change_seq, detail, hash";
+                       object_id, address, session, request_id, change_seq, detail, change_hash, hash";
 
 /// One entry as it is stored.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
@@ -52,13 +59,16 @@ pub struct AuditRow {
     pub change_seq: Option<i64>,
     /// Facts.
     pub detail: Option<String>,
+    /// Digest of that change.
+    #[serde(skip)]
+    pub change_hash: Option<[u8; 32]>,
     /// The chain.
     #[serde(skip)]
     pub hash: [u8; 32],
 }
 
 impl AuditRow {
-    fn new(seq: i64, at: Timestamp, entry: &Entry, change_seq: Option<i64>) -> Self {
+    fn new(seq: i64, at: Timestamp, entry: &Entry, change: Option<ChangeRef>) -> Self {
         let (actor_kind, actor_id) = match entry.actor.who {
             Who::Anonymous => ("anonymous", None),
             Who::Patient(id) => ("patient", Some(id)),
@@ -79,8 +89,9 @@ impl AuditRow {
             address: entry.actor.address.map(|address| address.to_string()),
             session: entry.actor.session.clone(),
             request_id: entry.actor.request_id.clone(),
-            change_seq,
+            change_seq: change.map(|change| change.seq),
             detail: entry.detail.clone(),
+            change_hash: change.map(|change| change.hash),
             hash: GENESIS,
         }
     }
@@ -101,23 +112,26 @@ impl AuditRow {
             request_id: row.get(11)?,
             change_seq: row.get(12)?,
             detail: row.get(13)?,
-            hash: row.get(14)?,
+            change_hash: row.get(14)?,
+            hash: row.get(15)?,
         })
     }
 
     /// Appends the bytes that the hash covers: each field after its length, none as the length
     /// 2^32 - 1, numbers in decimal. Unambiguous: no two entries have the same bytes.
     fn encode(&self, out: &mut blake3::Hasher) {
-        let mut field = |value: Option<&str>| match value {
-            Some(text) => {
-                let len = u32::try_from(text.len()).unwrap_or(u32::MAX - 1);
+        let mut bytes = |value: Option<&[u8]>| match value {
+            Some(bytes) => {
+                let len = u32::try_from(bytes.len()).unwrap_or(u32::MAX - 1);
                 out.update(&len.to_be_bytes());
-                out.update(text.as_bytes());
+                out.update(bytes);
             }
             None => {
                 out.update(&u32::MAX.to_be_bytes());
             }
         };
+        bytes(self.change_hash.as_ref().map(|hash| &hash[..]));
+        let mut field = |value: Option<&str>| bytes(value.map(str::as_bytes));
         let number = |value: Option<i64>| value.map(|value| value.to_string());
         field(Some(&self.seq.to_string()));
         field(Some(&self.at.to_string()));
@@ -143,6 +157,23 @@ impl AuditRow {
     }
 }
 
+/// A change as its audit entry names it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ChangeRef {
+    /// Position in the change log.
+    pub(super) seq: i64,
+    /// See [`change_hash`].
+    pub(super) hash: [u8; 32],
+}
+
+/// The digest of a change: BLAKE3 over its time (eight bytes, big endian) and its operations.
+pub(super) fn change_hash(hlc: i64, ops: &[u8]) -> [u8; 32] {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(&hlc.to_be_bytes());
+    hasher.update(ops);
+    hasher.finalize().into()
+}
+
 /// Appends an entry and returns its hash.
 pub(super) fn append(
     connection: &Connection,
@@ -151,13 +182,13 @@ pub(super) fn append(
     seq: i64,
     at: Timestamp,
     entry: &Entry,
-    change_seq: Option<i64>,
+    change: Option<ChangeRef>,
 ) -> Result<[u8; 32], StoreError> {
-    let row = AuditRow::new(seq, at, entry, change_seq);
+    let row = AuditRow::new(seq, at, entry, change);
     let hash = row.chain(key, previous);
     let sql = "INSERT INTO audit_entry (seq, at, actor_kind, actor_id, action, outcome, patient_id, \
-               object_kind, object_id, address, session, request_id, change_seq, detail, hash) \
-               VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+               object_kind, object_id, address, session, request_id, change_seq, detail, change_hash, \
+               hash) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
     connection.prepare_cached(sql)?.execute(params![
         row.seq,
         row.at,
@@ -173,6 +204,7 @@ pub(super) fn append(
         row.request_id,
         row.change_seq,
         row.detail,
+        row.change_hash,
         hash
     ])?;
     Ok(hash)
@@ -235,96 +267,4 @@ pub fn list(tx: &impl Read, filter: &AuditFilter) -> Result<Vec<AuditRow>, Store
         filter.limit
     ];
     all(tx, &sql, parameters, AuditRow::from_row)
-}
-
-/// What [`verify`] found.
-#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
-pub struct AuditReport {
-    /// Entries looked at.
-    pub entries: i64,
-    /// The newest one.
-    pub head_seq: i64,
-    /// What is wrong, each with its place; empty when the log is whole.
-    pub problems: Vec<String>,
-}
-
-/// Most problems listed: a log altered at its start breaks in one place, not in a million.
-const PROBLEMS_MAX: usize = 100;
-
-/// Reads the whole log and checks the chain, the numbering, the head, and that each change has
-/// its entry.
-///
-/// # Errors
-/// When the disk fails.
-pub fn verify(tx: &impl Read, key: &[u8; 32]) -> Result<AuditReport, StoreError> {
-    let mut report = AuditReport::default();
-    let mut previous = GENESIS;
-    let mut statement = tx
-        .connection()
-        .prepare(&format!("SELECT {COLUMNS} FROM audit_entry ORDER BY seq"))?;
-    let mut rows = statement.query([])?;
-    while let Some(row) = rows.next()? {
-        let entry = AuditRow::from_row(row)?;
-        if entry.seq != report.head_seq + 1 {
-            let (from, to) = (report.head_seq + 1, entry.seq - 1);
-            report.problem(format!("entries {from} to {to} are missing"));
-        } else if entry.chain(key, &previous) != entry.hash {
-            report.problem(format!(
-                "entry {} was altered, moved or invented",
-                entry.seq
-            ));
-        }
-        previous = entry.hash;
-        report.entries += 1;
-        report.head_seq = entry.seq;
-    }
-    verify_head(tx, &previous, &mut report)?;
-    verify_changes(tx, &mut report)?;
-    Ok(report)
-}
-
-fn verify_head(
-    tx: &impl Read,
-    last: &[u8; 32],
-    report: &mut AuditReport,
-) -> Result<(), StoreError> {
-    let (seq, hash): (i64, [u8; 32]) =
-        tx.connection()
-            .query_row("SELECT audit_seq, audit_hash FROM replica", [], |row| {
-                Ok((row.get(0)?, row.get(1)?))
-            })?;
-    if seq > report.head_seq {
-        report.problem(format!(
-            "entries {} to {seq} at the end are missing",
-            report.head_seq + 1
-        ));
-    } else if seq < report.head_seq || hash != *last {
-        report.problem(format!(
-            "the log ends at {} but its head is {seq}",
-            report.head_seq
-        ));
-    }
-    Ok(())
-}
-
-fn verify_changes(tx: &impl Read, report: &mut AuditReport) -> Result<(), StoreError> {
-    let sql = "SELECT seq FROM change WHERE seq NOT IN \
-               (SELECT change_seq FROM audit_entry WHERE change_seq IS NOT NULL) LIMIT 10";
-    for seq in all(tx, sql, [], |row| row.get::<_, i64>(0))? {
-        report.problem(format!("change {seq} has no audit entry"));
-    }
-    let sql = "SELECT seq FROM audit_entry WHERE change_seq IS NOT NULL AND change_seq NOT IN \
-               (SELECT seq FROM change) LIMIT 10";
-    for seq in all(tx, sql, [], |row| row.get::<_, i64>(0))? {
-        report.problem(format!("the change of entry {seq} is missing"));
-    }
-    Ok(())
-}
-
-impl AuditReport {
-    fn problem(&mut self, text: String) {
-        if self.problems.len() < PROBLEMS_MAX {
-            self.problems.push(text);
-        }
-    }
 }

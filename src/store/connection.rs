@@ -3,6 +3,8 @@
 //! `synchronous=FULL` makes an acknowledged write survive a power cut. With NORMAL, simulated
 //! power cuts lose acknowledged rows (docs/ARCHITECTURE.md, "Durability").
 
+use std::fs::OpenOptions;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use rusqlite::config::DbConfig;
@@ -27,8 +29,8 @@ pub(super) fn open_writer(path: &Path) -> Result<Connection, StoreError> {
         limits::WRITER_CACHE_KIB,
     )?;
     set(&connection, "journal_mode", "WAL", "wal")?;
-    let pages = limits::WAL_CHECKPOINT_PAGES.to_string();
-    set(&connection, "wal_autocheckpoint", &pages, &pages)?;
+    // The writer does it itself, see `wal.rs`.
+    set(&connection, "wal_autocheckpoint", "0", "0")?;
     let bytes = limits::WAL_BYTES_MAX.to_string();
     set(&connection, "journal_size_limit", &bytes, &bytes)?;
     let (name, number) = synchronous();
@@ -47,8 +49,15 @@ pub(super) fn open_reader(path: &Path) -> Result<Connection, StoreError> {
     Ok(connection)
 }
 
-/// Opens a new, empty database for [`super::migrate::create`].
+/// Opens a new, empty database for [`super::migrate::create`]. Only the owner may read it; SQLite
+/// gives its log the same mode.
 pub(super) fn open_new(path: &Path) -> Result<Connection, StoreError> {
+    OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)
+        .map_err(|error| StoreError::Io(path.to_owned(), error))?;
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE;
     let connection = open(path, flags, limits::WRITER_CACHE_KIB)?;
     set(&connection, "journal_mode", "WAL", "wal")?;
@@ -80,7 +89,12 @@ fn open(path: &Path, flags: OpenFlags, cache_kib: u32) -> Result<Connection, Sto
 }
 
 /// Sets a pragma and checks that it took: SQLite ignores what it does not know.
-fn set(connection: &Connection, name: &str, value: &str, shown: &str) -> Result<(), StoreError> {
+pub(super) fn set(
+    connection: &Connection,
+    name: &str,
+    value: &str,
+    shown: &str,
+) -> Result<(), StoreError> {
     // Some pragmas answer with a row and some do not; either is fine here.
     connection.pragma_update(None, name, value)?;
     let found = connection.pragma_query_value(None, name, |row| {

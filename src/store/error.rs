@@ -1,4 +1,9 @@
 //! What can go wrong in the store, as the rest of the node sees it.
+//!
+//! Must never: take a disk error for something that can be tried again; an fsync that failed once
+//! may succeed the next time without having written anything.
+
+use std::cell::RefCell;
 
 use thiserror::Error;
 
@@ -40,7 +45,13 @@ pub enum StoreError {
     /// What is stored contradicts itself.
     #[error("the database is damaged: {0}")]
     Damaged(String),
-    /// SQLite or the disk reported something else.
+    /// The disk reported an error.
+    #[error("the disk failed: {0}")]
+    Storage(String),
+    /// The commit that a write was part of failed; nothing of it was changed.
+    #[error("nothing was changed: {0}")]
+    Undone(String),
+    /// SQLite reported something else.
     #[error("database: {0}")]
     Sqlite(rusqlite::Error),
     /// The file system reported something.
@@ -50,29 +61,54 @@ pub enum StoreError {
 
 impl From<rusqlite::Error> for StoreError {
     fn from(error: rusqlite::Error) -> Self {
-        use rusqlite::ErrorCode;
-        match error.sqlite_error_code() {
+        use rusqlite::{ErrorCode, ffi};
+        let extended = error.sqlite_error().map(|error| error.extended_code);
+        let error = match error.sqlite_error_code() {
+            // No room for the index of the write-ahead log is a full disk, not a broken one.
+            Some(ErrorCode::SystemIoFailure) if extended == Some(ffi::SQLITE_IOERR_SHMSIZE) => {
+                Self::DiskFull
+            }
+            Some(ErrorCode::SystemIoFailure) => Self::Storage(error.to_string()),
             Some(ErrorCode::DiskFull) => Self::DiskFull,
             Some(ErrorCode::OperationInterrupted) => Self::TimedOut,
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::Overloaded,
             Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
                 Self::Damaged(error.to_string())
             }
             _ => Self::Sqlite(error),
+        };
+        if matches!(error, Self::Storage(_) | Self::DiskFull) {
+            FAULT.replace(Some(error.again()));
         }
+        error
     }
+}
+
+thread_local! {
+    /// The last disk error on this thread. A job turns errors into its caller's type, so the
+    /// writer would not see them otherwise.
+    static FAULT: RefCell<Option<StoreError>> = const { RefCell::new(None) };
+}
+
+/// Takes the disk error that this thread met since the last call, if it met one.
+pub(super) fn take_fault() -> Option<StoreError> {
+    FAULT.take()
 }
 
 impl StoreError {
     /// Whether the disk can no longer be trusted: the process must end and start afresh.
     #[must_use]
-    pub(super) fn is_fatal(&self) -> bool {
-        use rusqlite::ErrorCode;
+    pub(super) const fn is_fatal(&self) -> bool {
+        matches!(self, Self::Damaged(_) | Self::Storage(_))
+    }
+
+    /// The same for another caller whose write was undone together with the one that failed.
+    pub(super) fn again(&self) -> Self {
         match self {
-            Self::Damaged(_) => true,
-            Self::Sqlite(error) => {
-                matches!(error.sqlite_error_code(), Some(ErrorCode::SystemIoFailure))
-            }
-            _ => false,
+            Self::DiskFull => Self::DiskFull,
+            Self::Overloaded => Self::Overloaded,
+            Self::Storage(text) => Self::Storage(text.clone()),
+            other => Self::Undone(other.to_string()),
         }
     }
 }

@@ -28,15 +28,16 @@ pub fn find(tx: &impl Read, key: &IdempotencyKey) -> Result<Option<i64>, StoreEr
 /// When the disk fails.
 pub fn remember(tx: &WriteTx<'_>, key: &IdempotencyKey, row_id: i64) -> Result<(), StoreError> {
     let now = tx.now().0;
-    let db = tx.local();
-    db.prepare_cached("INSERT INTO idempotency (key, row_id, created_at) VALUES (?, ?, ?)")?
-        .execute(params![key, row_id, now])?;
+    tx.local(
+        "INSERT INTO idempotency (key, row_id, created_at) VALUES (?, ?, ?)",
+        params![key, row_id, now],
+    )?;
     let age = i64::try_from(limits::IDEMPOTENCY_KEPT.as_millis()).unwrap_or(i64::MAX);
-    db.prepare_cached(
+    tx.local(
         "DELETE FROM idempotency WHERE key IN
-        (SELECT key FROM idempotency WHERE created_at < ? ORDER BY created_at LIMIT ?)",
-    )?
-    .execute(params![now - age, limits::EXPIRED_ROWS_A_WRITE])?;
+         (SELECT key FROM idempotency WHERE created_at < ? ORDER BY created_at LIMIT ?)",
+        params![now - age, limits::EXPIRED_ROWS_A_WRITE],
+    )?;
     Ok(())
 }
 

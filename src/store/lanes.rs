@@ -9,6 +9,7 @@ use std::time::Instant;
 
 use super::{StoreError, WriteTx};
 use crate::domain::audit::Entry;
+use crate::domain::time::Timestamp;
 use crate::limits;
 
 /// Who waits for a write.
@@ -16,12 +17,26 @@ use crate::limits;
 pub enum Lane {
     /// A person.
     Interactive,
+    /// A person, and it must be possible with a full disk too: logging in and out, refusals. Small
+    /// writes only.
+    Essential,
     /// A machine with much to write.
     Bulk,
 }
 
 /// A queued write.
-pub(super) type Job = Box<dyn FnOnce(&mut WriteTx<'_>) -> Outcome + Send>;
+pub(super) struct Job {
+    /// Whether it is let through when the disk is full.
+    pub(super) essential: bool,
+    /// Runs it, or answers its caller with the reason why not.
+    pub(super) run: Run,
+}
+
+/// What a [`Job`] does.
+pub(super) type Run = Box<dyn FnOnce(Result<&mut WriteTx<'_>, StoreError>) -> Outcome + Send>;
+
+/// Something that was seen, and when.
+pub(super) type Access = (Timestamp, Entry);
 
 /// What a job left: whether its changes stand, and how to answer once the batch is durable.
 pub(super) struct Outcome {
@@ -33,14 +48,14 @@ pub(super) struct Outcome {
 #[derive(Default)]
 pub(super) struct Batch {
     pub(super) jobs: Vec<Job>,
-    pub(super) access: Vec<Entry>,
+    pub(super) access: Vec<Access>,
 }
 
 #[derive(Default)]
 struct Waiting {
     interactive: VecDeque<Job>,
     bulk: VecDeque<Job>,
-    access: Vec<Entry>,
+    access: Vec<Access>,
     /// When the oldest access entry came.
     access_since: Option<Instant>,
     batches_since_bulk: u32,
@@ -61,25 +76,28 @@ impl std::fmt::Debug for Lanes {
 }
 
 impl Lanes {
-    pub(super) fn push(&self, lane: Lane, job: Job) -> Result<(), StoreError> {
+    pub(super) fn push(&self, lane: Lane, run: Run) -> Result<(), StoreError> {
         let mut waiting = self.lock();
         if waiting.closed {
             return Err(StoreError::Closed);
         }
         let (queue, most) = match lane {
-            Lane::Interactive => (&mut waiting.interactive, limits::INTERACTIVE_WRITES_MAX),
+            Lane::Interactive | Lane::Essential => {
+                (&mut waiting.interactive, limits::INTERACTIVE_WRITES_MAX)
+            }
             Lane::Bulk => (&mut waiting.bulk, limits::BULK_WRITES_MAX),
         };
         if queue.len() >= most {
             return Err(StoreError::Overloaded);
         }
-        queue.push_back(job);
+        let essential = lane == Lane::Essential;
+        queue.push_back(Job { essential, run });
         drop(waiting);
         self.changed.notify_one();
         Ok(())
     }
 
-    pub(super) fn note_access(&self, entry: Entry) -> Result<(), StoreError> {
+    pub(super) fn note_access(&self, entry: Access) -> Result<(), StoreError> {
         let mut waiting = self.lock();
         if waiting.closed {
             return Err(StoreError::Closed);
@@ -99,9 +117,19 @@ impl Lanes {
         Ok(())
     }
 
-    /// Puts access entries back whose commit failed, in front of those that came since.
-    pub(super) fn restore_access(&self, mut entries: Vec<Entry>) {
+    /// Puts access entries back whose commit failed, in front of those that came since. When the
+    /// node stops there is no next time.
+    pub(super) fn restore_access(&self, mut entries: Vec<Access>) {
         let mut waiting = self.lock();
+        if waiting.closed {
+            if !entries.is_empty() {
+                tracing::error!(
+                    entries = entries.len(),
+                    "access entries could not be written"
+                );
+            }
+            return;
+        }
         entries.append(&mut waiting.access);
         waiting.access_since = (!entries.is_empty()).then(Instant::now);
         waiting.access = entries;
@@ -171,7 +199,7 @@ impl Waiting {
         Some(self.interactive.drain(..count).collect())
     }
 
-    fn take_access(&mut self) -> Vec<Entry> {
+    fn take_access(&mut self) -> Vec<Access> {
         self.access_since = None;
         std::mem::take(&mut self.access)
     }

@@ -13,7 +13,7 @@ use crate::domain::audit::{Entry, Object};
 use crate::domain::time::Timestamp;
 
 /// The version that `schema.sql` describes.
-const SCHEMA_VERSION: i64 = 1;
+pub(super) const SCHEMA_VERSION: i64 = 1;
 const SCHEMA: &str = include_str!("../../schema.sql");
 
 /// What a new database is told about itself.
@@ -40,8 +40,12 @@ pub(super) fn create(
     }
     let building = path.with_extension("new");
     let io = |error| StoreError::Io(building.clone(), error);
-    if building.exists() {
-        std::fs::remove_file(&building).map_err(io)?;
+    // What a crash left of an earlier try, and what belongs to it.
+    for suffix in ["new", "new-wal", "new-shm", "new-journal"] {
+        match std::fs::remove_file(path.with_extension(suffix)) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(io(error)),
+            _ => {}
+        }
     }
     let mut connection = connection::open_new(&building)?;
     let tx = connection.transaction()?;
@@ -65,7 +69,7 @@ pub(super) fn create(
     tx.pragma_update(None, "user_version", SCHEMA_VERSION)?;
     tx.commit()?;
     // Leaves a single file without a write-ahead log beside it.
-    connection.pragma_update(None, "journal_mode", "DELETE")?;
+    connection::set(&connection, "journal_mode", "DELETE", "delete")?;
     drop(connection);
     std::fs::rename(&building, path).map_err(io)?;
     let dir = path.parent().unwrap_or(path);

@@ -15,6 +15,7 @@
 
 pub mod appointments;
 pub mod audit;
+mod audit_head;
 mod connection;
 pub mod entity;
 mod error;
@@ -30,8 +31,10 @@ pub mod replica;
 pub mod sessions;
 pub mod settings;
 mod snapshot;
+mod space;
 pub mod staff;
 mod tx;
+mod wal;
 mod writer;
 
 use std::path::{Path, PathBuf};
@@ -46,27 +49,38 @@ pub use lanes::Lane;
 pub use lock::DirLock;
 pub use migrate::NewReplica;
 pub use snapshot::Snapshot;
+pub use space::Health;
 pub use tx::{Audited, Read, ReadTx, WriteTx};
 
 use crate::clock::Clock;
 use crate::domain::audit::Entry;
 use crate::limits;
-use lanes::{Job, Lanes, Outcome};
+use lanes::{Lanes, Outcome, Run};
 use readers::Readers;
+use space::Space;
+use writer::Writer;
 
 /// The database file in a data directory.
 pub const DATABASE_FILE: &str = "islet.db";
 
 /// The database of a node, with its threads.
-#[derive(Debug)]
 pub struct Store {
     lanes: Arc<Lanes>,
     session_epoch: Arc<AtomicU64>,
     readers: Readers,
     writer: Option<JoinHandle<()>>,
     path: PathBuf,
+    space: Arc<Space>,
+    clock: Arc<dyn Clock>,
+    audit_key: [u8; 32],
     // Held until the threads have ended.
     _lock: DirLock,
+}
+
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Store({})", self.path.display())
+    }
 }
 
 impl Store {
@@ -94,26 +108,27 @@ impl Store {
     ) -> Result<Self, StoreError> {
         let lock = DirLock::take(dir)?;
         let path = dir.join(DATABASE_FILE);
-        let connection = connection::open_writer(&path)?;
-        migrate::migrate(&connection)?;
-        let state = tx::LogState::load(&connection)?;
-        let lanes = Arc::new(Lanes::default());
         let session_epoch = Arc::<AtomicU64>::default();
-        let readers = Readers::start(&path, limits::READERS, &clock)?;
-        let writer = writer::start(
-            connection,
-            state,
+        let (lanes, space) = (Arc::new(Lanes::default()), Arc::new(Space::open(dir)));
+        let (queue, disk, time) = (Arc::clone(&lanes), Arc::clone(&space), Arc::clone(&clock));
+        let writer = Writer::open(
+            &path,
             audit_key,
-            Arc::clone(&lanes),
+            queue,
+            disk,
             Arc::clone(&session_epoch),
-            clock,
+            time,
         )?;
+        let readers = Readers::start(&path, limits::READERS, limits::READ_TIMEOUT, &clock)?;
         Ok(Self {
             lanes,
             session_epoch,
             readers,
-            writer: Some(writer),
+            writer: Some(writer.start()?),
             path,
+            space,
+            clock,
+            audit_key,
             _lock: lock,
         })
     }
@@ -132,6 +147,9 @@ impl Store {
         T: Send + 'static,
         E: From<StoreError> + Send + 'static,
     {
+        if lane != Lane::Essential && self.health() == Health::DiskFull {
+            return Err(StoreError::DiskFull.into());
+        }
         let (answer, answered) = oneshot::channel();
         self.lanes.push(lane, erase(job, answer))?;
         answered
@@ -159,7 +177,34 @@ impl Store {
     /// # Errors
     /// [`StoreError::Overloaded`] when too many wait: data must not be shown without a trace.
     pub fn note_access(&self, entry: Entry) -> Result<(), StoreError> {
-        self.lanes.note_access(entry)
+        self.lanes.note_access((self.clock.now(), entry))
+    }
+
+    /// Whether ordinary writes find room on the disk.
+    #[must_use]
+    pub fn health(&self) -> Health {
+        self.space.health()
+    }
+
+    /// Reads the whole audit log and tells what is wrong with it; writes go on meanwhile.
+    ///
+    /// # Errors
+    /// When the disk fails or the node stops.
+    pub async fn verify_audit(&self) -> Result<audit::AuditReport, StoreError> {
+        // Noted before the log is read: the log may only be further than the note.
+        let noted = audit_head::read(self.path.parent().unwrap_or(&self.path));
+        let mut verifier = audit::Verifier::new(self.audit_key, noted);
+        loop {
+            let step = self.read(move |tx| {
+                let done = verifier.step(tx)?;
+                Ok::<_, StoreError>((verifier, done))
+            });
+            let (next, done) = step.await?;
+            if done {
+                return Ok(next.report);
+            }
+            verifier = next;
+        }
     }
 
     /// Rises with every commit that ended a session or took a right away, before it is
@@ -199,17 +244,16 @@ impl Drop for Store {
 }
 
 /// Turns a typed job into one that the writer can queue: run it, then answer after the commit.
-fn erase<T, E, F>(job: F, answer: oneshot::Sender<Result<T, E>>) -> Job
+fn erase<T, E, F>(job: F, answer: oneshot::Sender<Result<T, E>>) -> Run
 where
     F: FnOnce(&mut WriteTx<'_>) -> Result<Audited<T>, E> + Send + 'static,
     T: Send + 'static,
     E: From<StoreError> + Send + 'static,
 {
     Box::new(move |tx| {
-        let result = match std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| job(tx))) {
-            Ok(result) => result,
-            Err(_) => Err(StoreError::Panicked.into()),
-        };
+        let work = std::panic::AssertUnwindSafe(|| job(tx?));
+        let result =
+            std::panic::catch_unwind(work).unwrap_or_else(|_| Err(StoreError::Panicked.into()));
         let (keep, result) = match result.map(Audited::into_inner) {
             Ok(value) => (true, Ok(value)),
             Err(error) => (false, Err(error)),

@@ -259,17 +259,36 @@ pub fn readings_on(tx: &impl Read, id: i64, day: Date) -> Result<i64, StoreError
 /// # Errors
 /// When the disk fails.
 pub fn count_reading(tx: &mut WriteTx<'_>, id: i64, day: Date) -> Result<(), StoreError> {
-    let sql = "INSERT INTO patient_day (patient_id, day, readings) VALUES (?, ?, 1)
-               ON CONFLICT DO UPDATE SET readings = readings + 1 RETURNING readings";
-    let that_day = one(tx, sql, params![id, day.to_string()], |row| row.get(0))?.unwrap_or(1);
-    if that_day == READINGS_A_DAY {
+    count_readings(tx, id, day, 1)
+}
+
+/// Counts `count` new readings that were recorded on `day`.
+///
+/// # Errors
+/// When the disk fails.
+pub fn count_readings(
+    tx: &mut WriteTx<'_>,
+    id: i64,
+    day: Date,
+    count: i64,
+) -> Result<(), StoreError> {
+    if count == 0 {
+        return Ok(());
+    }
+    let sql = "INSERT INTO patient_day (patient_id, day, readings) VALUES (?1, ?2, ?3)
+               ON CONFLICT DO UPDATE SET readings = readings + ?3 RETURNING readings";
+    let after = one(tx, sql, params![id, day.to_string(), count], |row| {
+        row.get(0)
+    })?;
+    let after: i64 = after.unwrap_or(count);
+    if (after - count..after).contains(&(READINGS_A_DAY - 1)) {
         let mut counters = counters(tx, id)?;
-        counters.record(day, that_day);
+        counters.record(day, count, after);
         return save_counters(tx, id, &counters);
     }
     // All readings of a day but the fourth move no streak.
-    let sql = "UPDATE patient_counter SET times_measured = times_measured + 1 WHERE patient_id = ?";
-    tx.local().prepare_cached(sql)?.execute([id])?;
+    let sql = "UPDATE patient_counter SET times_measured = times_measured + ? WHERE patient_id = ?";
+    tx.local(sql, [count, id])?;
     Ok(())
 }
 
@@ -284,9 +303,8 @@ pub fn count_past_readings(
 ) -> Result<(), StoreError> {
     let sql = "INSERT INTO patient_day (patient_id, day, readings) VALUES (?1, ?2, ?3)
                ON CONFLICT DO UPDATE SET readings = readings + ?3";
-    let mut statement = tx.local().prepare_cached(sql)?;
     for (day, readings) in days {
-        statement.execute(params![id, day.to_string(), readings])?;
+        tx.local(sql, params![id, day.to_string(), readings])?;
     }
     let times_measured = counters(tx, id)?.times_measured + days.values().sum::<i64>();
     // Not counted on: the days may come before, between or after those that are there.
@@ -325,13 +343,16 @@ fn save_counters(tx: &WriteTx<'_>, id: i64, counters: &Counters) -> Result<(), S
                VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO UPDATE SET times_measured = ?2, streak = ?3,
                max_streak = ?4, streak_last_day = ?5";
     let last_day = counters.last_day.map(|day| day.to_string());
-    tx.local().prepare_cached(sql)?.execute(params![
-        id,
-        counters.times_measured,
-        counters.streak,
-        counters.max_streak,
-        last_day
-    ])?;
+    tx.local(
+        sql,
+        params![
+            id,
+            counters.times_measured,
+            counters.streak,
+            counters.max_streak,
+            last_day
+        ],
+    )?;
     Ok(())
 }
 

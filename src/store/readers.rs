@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 use tokio::sync::oneshot;
@@ -25,6 +25,7 @@ struct Queue {
 pub(super) struct Readers {
     queue: Arc<Queue>,
     threads: Vec<JoinHandle<()>>,
+    timeout: Duration,
 }
 
 impl std::fmt::Debug for Readers {
@@ -37,6 +38,7 @@ impl Readers {
     pub(super) fn start(
         path: &Path,
         count: usize,
+        timeout: Duration,
         clock: &Arc<dyn Clock>,
     ) -> Result<Self, StoreError> {
         let queue = Arc::new(Queue::default());
@@ -54,7 +56,11 @@ impl Readers {
                 .map_err(|error| StoreError::Io("reader thread".into(), error))?;
             threads.push(thread);
         }
-        Ok(Self { queue, threads })
+        Ok(Self {
+            queue,
+            threads,
+            timeout,
+        })
     }
 
     pub(super) async fn run<T, E, F>(&self, job: F) -> Result<T, E>
@@ -64,11 +70,12 @@ impl Readers {
         E: From<StoreError> + Send + 'static,
     {
         let (answer, answered) = oneshot::channel();
+        let timeout = self.timeout;
         self.queue.push(Box::new(move |connection, clock| {
             if answer.is_closed() {
                 return; // Nobody waits any more.
             }
-            let work = std::panic::AssertUnwindSafe(|| snapshot(connection, clock, job));
+            let work = std::panic::AssertUnwindSafe(|| snapshot(connection, timeout, clock, job));
             let result = std::panic::catch_unwind(work);
             let _ = answer.send(result.unwrap_or_else(|_| Err(StoreError::Panicked.into())));
         }))?;
@@ -92,12 +99,17 @@ impl Readers {
 }
 
 /// Runs `job` inside one read transaction with a deadline.
-fn snapshot<T, E, F>(connection: &mut Connection, clock: &dyn Clock, job: F) -> Result<T, E>
+fn snapshot<T, E, F>(
+    connection: &mut Connection,
+    timeout: Duration,
+    clock: &dyn Clock,
+    job: F,
+) -> Result<T, E>
 where
     F: FnOnce(&ReadTx<'_>) -> Result<T, E>,
     E: From<StoreError>,
 {
-    let deadline = Instant::now() + limits::READ_TIMEOUT;
+    let deadline = Instant::now() + timeout;
     let late = move || Instant::now() >= deadline;
     connection
         .progress_handler(limits::READ_TIMEOUT_CHECK_STEPS, Some(late))

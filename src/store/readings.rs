@@ -129,10 +129,10 @@ pub fn newest(
 /// When the disk fails.
 pub fn newest_of_all(tx: &impl Read, limit: u32) -> Result<Vec<Reading>, StoreError> {
     let sql = format!(
-        "SELECT * FROM (SELECT {COLUMNS} FROM reading WHERE status = {FINAL} ORDER BY id DESC LIMIT ?)
-         ORDER BY id"
+        "SELECT * FROM (SELECT {COLUMNS} FROM reading WHERE id <= ? AND status = {FINAL}
+         ORDER BY id DESC LIMIT ?) ORDER BY id"
     );
-    all(tx, &sql, [limit], from_row)
+    all(tx, &sql, params![i64::MAX, limit], from_row)
 }
 
 fn from_row(row: &Row<'_>) -> rusqlite::Result<Reading> {

@@ -88,21 +88,22 @@ pub fn begin(
     let (patient_id, staff_id) = owner.columns();
     let sql = "INSERT INTO session (id, patient_id, staff_id, generation, issued_at, created_at, expires_at)
                VALUES (?, ?, ?, ?, ?, ?, ?)";
-    tx.local().prepare_cached(sql)?.execute(params![
-        id,
-        patient_id,
-        staff_id,
-        generation(&family)?,
-        family.issued_at_ms,
-        now.0,
-        expires_at.0
-    ])?;
+    tx.local(
+        sql,
+        params![
+            id,
+            patient_id,
+            staff_id,
+            generation(&family)?,
+            family.issued_at_ms,
+            now.0,
+            expires_at.0
+        ],
+    )?;
     insert_token(tx, id, &family, digest, expires_at)?;
     let sql = "DELETE FROM session WHERE id IN
                (SELECT id FROM session WHERE expires_at < ? ORDER BY expires_at LIMIT ?)";
-    tx.local()
-        .prepare_cached(sql)?
-        .execute(params![now.0, limits::EXPIRED_ROWS_A_WRITE])?;
+    tx.local(sql, params![now.0, limits::EXPIRED_ROWS_A_WRITE])?;
     Ok(())
 }
 
@@ -159,12 +160,15 @@ pub fn advance(
     expires_at: Timestamp,
 ) -> Result<(), StoreError> {
     let sql = "UPDATE session SET generation = ?, issued_at = ?, expires_at = ? WHERE id = ?";
-    tx.local().prepare_cached(sql)?.execute(params![
-        generation(family)?,
-        family.issued_at_ms,
-        expires_at.0,
-        session_id
-    ])?;
+    tx.local(
+        sql,
+        params![
+            generation(family)?,
+            family.issued_at_ms,
+            expires_at.0,
+            session_id
+        ],
+    )?;
     insert_token(tx, session_id, family, digest, expires_at)
 }
 
@@ -182,9 +186,7 @@ pub fn replace_siblings(
         "UPDATE refresh_token SET replaced = 1 WHERE digest IN (SELECT digest FROM refresh_token
                WHERE session_id = ? AND generation = ? AND replaced = 0
                ORDER BY issued_at DESC LIMIT -1 OFFSET ?)";
-    tx.local()
-        .prepare_cached(sql)?
-        .execute(params![session_id, generation(family)?, keep])?;
+    tx.local(sql, params![session_id, generation(family)?, keep])?;
     Ok(())
 }
 
@@ -195,9 +197,7 @@ pub fn replace_siblings(
 pub fn revoke(tx: &mut WriteTx<'_>, session_id: &str) -> Result<(), StoreError> {
     tx.end_sessions();
     let sql = "UPDATE session SET revoked_at = ? WHERE id = ? AND revoked_at IS NULL";
-    tx.local()
-        .prepare_cached(sql)?
-        .execute(params![tx.now().0, session_id])?;
+    tx.local(sql, params![tx.now().0, session_id])?;
     Ok(())
 }
 
@@ -221,10 +221,7 @@ pub fn revoke_all(
         "UPDATE session SET revoked_at = ?1 WHERE {column} = ?2 AND revoked_at IS NULL AND id IS NOT ?3"
     );
     let id = patient_id.or(staff_id);
-    Ok(tx
-        .local()
-        .prepare_cached(&sql)?
-        .execute(params![tx.now().0, id, except])?)
+    tx.local(&sql, params![tx.now().0, id, except])
 }
 
 /// How a recovery code reaches its owner.
@@ -257,7 +254,7 @@ pub fn add_recovery(
         RecoveryKind::Desk => "desk",
     };
     let values = params![digest, patient_id, staff_id, kind, now, expires_at.0];
-    tx.local().prepare_cached(sql)?.execute(values)?;
+    tx.local(sql, values)?;
     Ok(())
 }
 
@@ -287,9 +284,7 @@ pub fn forget_recoveries(tx: &WriteTx<'_>, owner: Owner) -> Result<(), StoreErro
         "staff_id"
     };
     let sql = format!("DELETE FROM recovery WHERE {column} = ?");
-    tx.local()
-        .prepare_cached(&sql)?
-        .execute([patient_id.or(staff_id)])?;
+    tx.local(&sql, [patient_id.or(staff_id)])?;
     Ok(())
 }
 
@@ -302,13 +297,16 @@ fn insert_token(
 ) -> Result<(), StoreError> {
     let sql = "INSERT INTO refresh_token (digest, session_id, generation, issued_at, expires_at)
                VALUES (?, ?, ?, ?, ?)";
-    tx.local().prepare_cached(sql)?.execute(params![
-        digest,
-        session_id,
-        generation(family)?,
-        tx.now().0,
-        expires_at.0
-    ])?;
+    tx.local(
+        sql,
+        params![
+            digest,
+            session_id,
+            generation(family)?,
+            tx.now().0,
+            expires_at.0
+        ],
+    )?;
     Ok(())
 }
 

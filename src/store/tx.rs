@@ -11,8 +11,9 @@ use islet_sync::hlc::Hlc;
 use islet_sync::id::{ReplicaNumber, RowId};
 use islet_sync::op::{Action, Value};
 use rusqlite::types::{ToSqlOutput, ValueRef};
-use rusqlite::{Connection, OptionalExtension, ToSql, params, params_from_iter};
+use rusqlite::{CachedStatement, Connection, OptionalExtension, ToSql, params, params_from_iter};
 
+use super::audit::ChangeRef;
 use super::entity::{self, Entity};
 use super::{StoreError, audit};
 use crate::domain::audit::Entry;
@@ -121,6 +122,11 @@ impl LogState {
         Ok(())
     }
 
+    /// The newest audit entry.
+    pub(super) const fn audit_head(&self) -> (i64, [u8; 32]) {
+        (self.audit_seq, self.audit_hash)
+    }
+
     fn next_row(&mut self, entity: &Entity) -> Result<RowId, StoreError> {
         let next = self.rows[entity.index] + 1;
         let id = RowId::from_i64(next).map_err(|e| StoreError::Damaged(e.to_string()))?;
@@ -181,9 +187,8 @@ impl<'a> WriteTx<'a> {
     ) -> Result<i64, StoreError> {
         debug_assert_eq!(values.len(), entity.columns.len(), "{}", entity.table);
         let row = self.state.next_row(entity)?;
-        let mut statement = self.connection.prepare_cached(entity.insert_sql)?;
         let id = Value::Int(row.get());
-        statement.execute(params_from_iter(
+        statement(self, entity.insert_sql)?.execute(params_from_iter(
             std::iter::once(&id).chain(values).map(Bind),
         ))?;
         let fields: Vec<_> = values
@@ -229,10 +234,7 @@ impl<'a> WriteTx<'a> {
             .map(|(_, value)| value)
             .chain([&id_value])
             .map(Bind);
-        let changed = self
-            .connection
-            .prepare_cached(&sql)?
-            .execute(params_from_iter(bound))?;
+        let changed = statement(self, &sql)?.execute(params_from_iter(bound))?;
         if changed != 1 {
             return Err(StoreError::Damaged(format!(
                 "{} {id} does not exist",
@@ -260,10 +262,7 @@ impl<'a> WriteTx<'a> {
         } else {
             "DELETE FROM staff_role WHERE staff_id = ? AND role = ?"
         };
-        let changed = self
-            .connection
-            .prepare_cached(sql)?
-            .execute(params![staff_id, role])?;
+        let changed = self.local(sql, params![staff_id, role])?;
         if changed > 0 {
             self.end_sessions();
             let action = if has { Action::Add } else { Action::Remove };
@@ -283,12 +282,11 @@ impl<'a> WriteTx<'a> {
     /// # Errors
     /// When the disk fails.
     pub fn set_setting(&mut self, name: &'static str, value: &str) -> Result<(), StoreError> {
-        self.connection
-            .prepare_cached(
-                "INSERT INTO setting (name, value) VALUES (?1, ?2)
-                             ON CONFLICT (name) DO UPDATE SET value = ?2",
-            )?
-            .execute([name, value])?;
+        self.local(
+            "INSERT INTO setting (name, value) VALUES (?1, ?2)
+             ON CONFLICT (name) DO UPDATE SET value = ?2",
+            [name, value],
+        )?;
         let row = RowId::from_i64(1).map_err(|e| StoreError::Damaged(e.to_string()))?;
         let fields = [
             (1, Value::Text(Cow::Borrowed(name))),
@@ -303,9 +301,14 @@ impl<'a> WriteTx<'a> {
         self.state.session_epoch += 1;
     }
 
-    /// Changes rows that are not replicated: derived counters, sessions, and the like.
-    pub(super) fn local(&self) -> &'a Connection {
-        self.connection
+    /// Changes rows that are not replicated: derived counters, sessions, and the like. Returns how
+    /// many.
+    pub(super) fn local(
+        &self,
+        sql: &str,
+        params: impl rusqlite::Params,
+    ) -> Result<usize, StoreError> {
+        Ok(statement(self, sql)?.execute(params)?)
     }
 
     /// Closes what was done so far: appends the change, when there is one, and the audit entry.
@@ -313,8 +316,8 @@ impl<'a> WriteTx<'a> {
     /// # Errors
     /// When the disk fails.
     pub fn audit(&mut self, entry: &Entry) -> Result<Audited<()>, StoreError> {
-        let change_seq = self.append_change()?;
-        self.append(entry, change_seq)?;
+        let change = self.append_change()?;
+        self.append(entry, change)?;
         Ok(Audited(()))
     }
 
@@ -333,27 +336,29 @@ impl<'a> WriteTx<'a> {
         ))
     }
 
-    fn append(&mut self, entry: &Entry, change_seq: Option<i64>) -> Result<(), StoreError> {
+    fn append(&mut self, entry: &Entry, change: Option<ChangeRef>) -> Result<(), StoreError> {
         let seq = self.state.audit_seq + 1;
         let (key, head) = (self.audit_key, &self.state.audit_hash);
-        let hash = audit::append(self.connection, key, head, seq, self.now, entry, change_seq)?;
+        let hash = audit::append(self.connection, key, head, seq, self.now, entry, change)?;
         self.state.audit_seq = seq;
         self.state.audit_hash = hash;
         Ok(())
     }
 
-    fn append_change(&mut self) -> Result<Option<i64>, StoreError> {
+    fn append_change(&mut self) -> Result<Option<ChangeRef>, StoreError> {
         if self.change.bytes().is_empty() {
             return Ok(None);
         }
         let seq = self.state.change_seq + 1;
         self.state.hlc = self.state.hlc.tick(self.now.0);
-        self.connection
-            .prepare_cached("INSERT INTO change (seq, hlc, ops) VALUES (?, ?, ?)")?
-            .execute(params![seq, self.state.hlc.to_i64(), self.change.bytes()])?;
+        let hash = audit::change_hash(self.state.hlc.to_i64(), self.change.bytes());
+        self.local(
+            "INSERT INTO change (seq, hlc, ops) VALUES (?, ?, ?)",
+            params![seq, self.state.hlc.to_i64(), self.change.bytes()],
+        )?;
         self.change.clear();
         self.state.change_seq = seq;
-        Ok(Some(seq))
+        Ok(Some(ChangeRef { seq, hash }))
     }
 }
 
@@ -371,6 +376,26 @@ impl ToSql for Bind<'_> {
     }
 }
 
+/// A statement that is prepared once.
+fn statement<'a>(tx: &'a impl Read, sql: &str) -> Result<CachedStatement<'a>, StoreError> {
+    #[cfg(test)]
+    SEEN.with_borrow_mut(|seen| seen.insert(sql.to_owned()));
+    let connection = tx.connection();
+    if connection.is_autocommit() {
+        // A full disk made SQLite undo everything. Whoever overlooked that must not go on: each
+        // statement would be a transaction of its own, without an audit entry.
+        return Err(StoreError::Undone("the transaction is over".into()));
+    }
+    Ok(connection.prepare_cached(sql)?)
+}
+
+#[cfg(test)]
+thread_local! {
+    /// What this thread has run, for a test that looks at the query plans.
+    pub(super) static SEEN: std::cell::RefCell<std::collections::BTreeSet<String>> =
+        const { std::cell::RefCell::new(std::collections::BTreeSet::new()) };
+}
+
 /// One row or none, by a statement that is prepared once.
 pub(super) fn one<T>(
     tx: &impl Read,
@@ -378,11 +403,7 @@ pub(super) fn one<T>(
     params: impl rusqlite::Params,
     map: impl FnOnce(&rusqlite::Row<'_>) -> rusqlite::Result<T>,
 ) -> Result<Option<T>, StoreError> {
-    Ok(tx
-        .connection()
-        .prepare_cached(sql)?
-        .query_row(params, map)
-        .optional()?)
+    Ok(statement(tx, sql)?.query_row(params, map).optional()?)
 }
 
 /// All rows, by a statement that is prepared once.
@@ -392,7 +413,7 @@ pub(super) fn all<T>(
     params: impl rusqlite::Params,
     map: impl FnMut(&rusqlite::Row<'_>) -> rusqlite::Result<T>,
 ) -> Result<Vec<T>, StoreError> {
-    let mut statement = tx.connection().prepare_cached(sql)?;
+    let mut statement = statement(tx, sql)?;
     let rows = statement.query_map(params, map)?;
     Ok(rows.collect::<Result<_, _>>()?)
 }

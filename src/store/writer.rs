@@ -6,63 +6,89 @@
 //! process ends: what the page cache holds can no longer be trusted (Rebello et al., "Can
 //! Applications Recover from fsync Failures?", USENIX ATC 2020).
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
 
 use rusqlite::Connection;
 
-use super::StoreError;
-use super::lanes::{Batch, Lanes, Outcome};
+use super::audit_head::AuditHead;
+use super::error::take_fault;
+use super::lanes::{Access, Batch, Job, Lanes, Outcome};
+use super::space::{Health, Space};
 use super::tx::{LogState, WriteTx};
+use super::wal::Wal;
+use super::{StoreError, connection};
 use crate::clock::Clock;
-use crate::domain::audit::Entry;
 
 /// Exit status after a storage failure: EX_IOERR of sysexits.h.
 const EXIT_STORAGE: i32 = 74;
+/// Exit status after a defect of the writer itself: EX_SOFTWARE of sysexits.h.
+const EXIT_DEFECT: i32 = 70;
 
-struct Writer {
+/// What the writer thread works with.
+pub(super) struct Writer {
     connection: Connection,
     state: LogState,
     audit_key: [u8; 32],
     lanes: Arc<Lanes>,
+    space: Arc<Space>,
     session_epoch: Arc<AtomicU64>,
     clock: Arc<dyn Clock>,
-}
-
-/// Starts the thread. It ends when the lanes are closed and empty.
-pub(super) fn start(
-    connection: Connection,
-    state: LogState,
-    audit_key: [u8; 32],
-    lanes: Arc<Lanes>,
-    session_epoch: Arc<AtomicU64>,
-    clock: Arc<dyn Clock>,
-) -> Result<JoinHandle<()>, StoreError> {
-    let mut writer = Writer {
-        connection,
-        state,
-        audit_key,
-        lanes,
-        session_epoch,
-        clock,
-    };
-    std::thread::Builder::new()
-        .name("islet-writer".into())
-        .spawn(move || writer.run())
-        .map_err(|error| StoreError::Io("writer thread".into(), error))
+    audit_head: AuditHead,
+    wal: Wal,
 }
 
 impl Writer {
+    /// Opens the database at `path` for writing and brings its schema up to date.
+    pub(super) fn open(
+        path: &Path,
+        audit_key: [u8; 32],
+        lanes: Arc<Lanes>,
+        space: Arc<Space>,
+        session_epoch: Arc<AtomicU64>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, StoreError> {
+        let mut connection = connection::open_writer(path)?;
+        super::migrate::migrate(&connection)?;
+        let dir = path.parent().unwrap_or(path);
+        Ok(Self {
+            state: LogState::load(&connection)?,
+            audit_head: AuditHead::open(dir, &connection)?,
+            wal: Wal::watch(&mut connection)?,
+            connection,
+            audit_key,
+            lanes,
+            space,
+            session_epoch,
+            clock,
+        })
+    }
+
+    /// Starts the thread. It ends when the lanes are closed and empty.
+    pub(super) fn start(mut self) -> Result<JoinHandle<()>, StoreError> {
+        let run = move || {
+            if catch_unwind(AssertUnwindSafe(|| self.run())).is_err() {
+                // Nobody else can write, and nobody must wait for ever.
+                tracing::error!("the writer has a defect: stopping to start afresh");
+                std::process::exit(EXIT_DEFECT);
+            }
+        };
+        std::thread::Builder::new()
+            .name("islet-writer".into())
+            .spawn(run)
+            .map_err(|error| StoreError::Io("writer thread".into(), error))
+    }
+
     fn run(&mut self) {
         while let Some(batch) = self.lanes.take() {
             self.commit_batch(batch);
         }
+        self.audit_head.write(self.state.audit_head());
         // Fold the log into the database, so that a stopped node is one file.
-        if let Err(error) = self
-            .connection
-            .pragma_update(None, "wal_checkpoint", "TRUNCATE")
-        {
+        if let Err(error) = self.wal.fold(&self.connection) {
             tracing::warn!(%error, "the last checkpoint did not finish; the next start continues it");
         }
     }
@@ -70,82 +96,116 @@ impl Writer {
     fn commit_batch(&mut self, batch: Batch) {
         let before = self.state;
         let mut replies = Vec::with_capacity(batch.jobs.len());
-        let result = self.try_batch(batch.jobs, &batch.access, &mut replies);
+        let mut jobs = batch.jobs.into_iter();
+        let result = self.try_batch(&mut jobs, &batch.access, &mut replies);
         if let Err(error) = &result {
             self.state = before;
             if !self.connection.is_autocommit() {
                 // A failed ROLLBACK leaves nothing that could be committed either.
                 let _ = self.connection.execute_batch("ROLLBACK");
             }
+            replies.extend(jobs.map(|job| (job.run)(Err(error.again()))));
             tracing::error!(%error, writes = replies.len(), "a commit failed; its writes were undone");
+            self.note_error(error);
             self.lanes.restore_access(batch.access);
         }
         if self.state.session_epoch != before.session_epoch {
             self.session_epoch
                 .store(self.state.session_epoch, Ordering::Release);
         }
-        let fatal = result.as_ref().is_err_and(StoreError::is_fatal);
         for outcome in replies {
-            (outcome.reply)(match &result {
-                Ok(()) => Ok(()),
-                Err(StoreError::DiskFull) => Err(StoreError::DiskFull),
-                Err(error) => Err(StoreError::Damaged(error.to_string())),
-            });
+            (outcome.reply)(result.as_ref().map(|_| ()).map_err(StoreError::again));
         }
-        if fatal {
+        self.stop_if_fatal(&result);
+        if let Ok(true) = result {
+            let checkpoint = self.wal.checkpoint_if_due(&self.connection);
+            if let Err(error) = &checkpoint {
+                tracing::error!(%error, "a checkpoint failed");
+                self.note_error(error);
+            }
+            self.stop_if_fatal(&checkpoint);
+            self.audit_head.note(self.state.audit_head());
+        }
+    }
+
+    /// Runs and commits a batch. `Ok(false)` when there was nothing to commit.
+    fn try_batch(
+        &mut self,
+        jobs: &mut dyn Iterator<Item = Job>,
+        access: &[Access],
+        replies: &mut Vec<Outcome>,
+    ) -> Result<bool, StoreError> {
+        self.execute("BEGIN IMMEDIATE")?;
+        let before = self.state.audit_head();
+        let health = self.space.recover();
+        for job in jobs {
+            if health == Health::DiskFull && !job.essential {
+                replies.push((job.run)(Err(StoreError::DiskFull)));
+            } else {
+                self.run_job(job, replies)?;
+            }
+        }
+        for (at, entry) in access {
+            let (connection, key) = (&self.connection, &self.audit_key);
+            WriteTx::new(connection, &mut self.state, key, *at).append_audit(entry)?;
+        }
+        if self.state.audit_head() == before {
+            // Nothing that stands is without an audit entry: all were refused, and an fsync for
+            // nothing is what an attacker would like.
+            self.execute("ROLLBACK")?;
+            return Ok(false);
+        }
+        self.state.save(&self.connection)?;
+        self.execute("COMMIT")?;
+        Ok(true)
+    }
+
+    fn run_job(&mut self, job: Job, replies: &mut Vec<Outcome>) -> Result<(), StoreError> {
+        if let Err(error) = self.run_prepared("SAVEPOINT job") {
+            replies.push((job.run)(Err(error.again())));
+            return Err(error);
+        }
+        let before = self.state;
+        take_fault();
+        let now = self.clock.now();
+        let mut tx = WriteTx::new(&self.connection, &mut self.state, &self.audit_key, now);
+        let mut outcome = (job.run)(Ok(&mut tx));
+        if outcome.keep
+            && let Err(error) = tx.finish()
+        {
+            outcome = outcome.fail(error);
+        }
+        let keep = outcome.keep;
+        replies.push(outcome);
+        match take_fault() {
+            Some(error) if error.is_fatal() || self.connection.is_autocommit() => {
+                return Err(error);
+            }
+            Some(error) => self.note_error(&error),
+            None if self.connection.is_autocommit() => {
+                let text = "SQLite undid the whole transaction";
+                return Err(StoreError::Undone(text.into()));
+            }
+            None => {}
+        }
+        if keep {
+            return self.run_prepared("RELEASE job");
+        }
+        self.state = before;
+        self.execute("ROLLBACK TO job; RELEASE job")
+    }
+
+    fn note_error(&self, error: &StoreError) {
+        if matches!(error, StoreError::DiskFull) {
+            self.space.note_full();
+        }
+    }
+
+    fn stop_if_fatal<T>(&self, result: &Result<T, StoreError>) {
+        if result.as_ref().is_err_and(StoreError::is_fatal) {
             tracing::error!("storage can no longer be trusted: stopping to start afresh");
             std::process::exit(EXIT_STORAGE);
         }
-    }
-
-    fn try_batch(
-        &mut self,
-        jobs: Vec<super::lanes::Job>,
-        access: &[Entry],
-        replies: &mut Vec<Outcome>,
-    ) -> Result<(), StoreError> {
-        // Jobs that an early failure leaves behind are dropped, and their callers told to retry.
-        self.execute("BEGIN IMMEDIATE")?;
-        for job in jobs {
-            self.run_prepared("SAVEPOINT job")?;
-            let before = self.state;
-            let now = self.clock.now();
-            let mut tx = WriteTx::new(&self.connection, &mut self.state, &self.audit_key, now);
-            let mut outcome = job(&mut tx);
-            if self.connection.is_autocommit() {
-                // SQLite undoes the whole transaction by itself when the disk is full or fails.
-                replies.push(outcome);
-                return Err(self.diagnose());
-            }
-            if outcome.keep
-                && let Err(error) = tx.finish()
-            {
-                outcome = outcome.fail(error);
-            }
-            if outcome.keep {
-                self.run_prepared("RELEASE job")?;
-            } else {
-                self.state = before;
-                self.execute("ROLLBACK TO job; RELEASE job")?;
-            }
-            replies.push(outcome);
-        }
-        let now = self.clock.now();
-        let mut tx = WriteTx::new(&self.connection, &mut self.state, &self.audit_key, now);
-        for entry in access {
-            tx.append_audit(entry)?;
-        }
-        self.state.save(&self.connection)?;
-        self.execute("COMMIT")
-    }
-
-    /// What is wrong with the disk: tries the smallest write there is.
-    fn diagnose(&self) -> StoreError {
-        let probe = self
-            .execute("BEGIN IMMEDIATE")
-            .and_then(|()| self.state.save(&self.connection));
-        let result = probe.and_then(|()| self.execute("ROLLBACK"));
-        result.err().unwrap_or(StoreError::DiskFull)
     }
 
     /// For what every job does: compiled once.

@@ -1,6 +1,10 @@
 //! Black-box tests of the HTTP API, against the real binary, as anonymous, patient, staff and
 //! admin. Formats are pinned as the phone app and the back office read them.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test that cannot go on should stop"
+)]
 
 #[path = "../support/mod.rs"]
 mod support;

@@ -53,7 +53,7 @@ pub(super) struct NewAdmin {
         ("email" = Option<String>, Query, description = "Address")),
     request_body(content = Option<RecoverBody>, description = "The address, when it is not in the query"),
     responses(
-        (status = 200, description = "A bare string", body = String),
+        (status = 200, description = "A bare string", body = String, content_type = "application/json"),
         (status = 422, description = "Neither was given", body = HttpValidationError)))]
 pub(super) async fn recover(
     State(app): State<Arc<App>>,
@@ -135,7 +135,8 @@ pub(super) async fn change_password(
     QueryFields(mut query): QueryFields,
     OptionalJsonBody(mut body): OptionalJsonBody,
 ) -> Response {
-    let source = if query.has("new_password") {
+    // The body wins: a password that is checked must be the one that is stored.
+    let source = if query.has("new_password") && !body.mentions("new_password") {
         &mut query
     } else {
         &mut body

@@ -132,7 +132,7 @@ pub(super) async fn create(
     delete, path = "/glucose/reading/{id}", tag = "glucose", security(("bearer" = [])),
     params(("id" = i64, Path, description = "Reading id")),
     responses(
-        (status = 200, description = "A bare string", body = String),
+        (status = 200, description = "A bare string", body = String, content_type = "application/json"),
         (status = 401, description = "Not authenticated", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "No such reading", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "Not an id", body = HttpValidationError)))]

@@ -69,7 +69,7 @@ pub(super) async fn created(State(app): State<Arc<App>>, Staff(actor): Staff) ->
 #[utoipa::path(
     get, path = "/appointments/queue/size", tag = "queue", security(("bearer" = [])),
     responses(
-        (status = 200, description = "A bare integer", body = i64),
+        (status = 200, description = "A bare integer", body = i64, content_type = "application/json"),
         (status = 401, description = "Not authenticated", body = Problem, content_type = "application/problem+json")))]
 pub(super) async fn size(State(app): State<Arc<App>>, Staff(actor): Staff) -> ApiResult<Json<i64>> {
     Ok(Json(queue::day(&app, &actor).await.or_error(&actor)?.size))
@@ -80,7 +80,7 @@ pub(super) async fn size(State(app): State<Arc<App>>, Staff(actor): Staff) -> Ap
     post, path = "/appointments/queue/size", tag = "queue", security(("bearer" = [])),
     params(("new_size" = i64, Query, description = "Places", minimum = 0, maximum = 10000)),
     responses(
-        (status = 200, description = "The new size", body = i64),
+        (status = 200, description = "The new size", body = i64, content_type = "application/json"),
         (status = 401, description = "Not authenticated", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "Not a size", body = HttpValidationError)))]
 pub(super) async fn resize(
@@ -104,7 +104,7 @@ pub(super) async fn resize(
 #[utoipa::path(
     get, path = "/appointments/queue/open", tag = "queue", security(("bearer" = [])),
     responses(
-        (status = 200, description = "A bare boolean", body = bool),
+        (status = 200, description = "A bare boolean", body = bool, content_type = "application/json"),
         (status = 401, description = "Not authenticated", body = Problem, content_type = "application/problem+json")))]
 pub(super) async fn is_open(
     State(app): State<Arc<App>>,
@@ -117,7 +117,7 @@ pub(super) async fn is_open(
 #[utoipa::path(
     post, path = "/appointments/queue/open", tag = "queue", security(("bearer" = [])),
     responses(
-        (status = 200, description = "It is open: always true", body = bool),
+        (status = 200, description = "It is open: always true", body = bool, content_type = "application/json"),
         (status = 401, description = "Not authenticated", body = Problem, content_type = "application/problem+json")))]
 pub(super) async fn open(
     State(app): State<Arc<App>>,
@@ -131,7 +131,7 @@ pub(super) async fn open(
 #[utoipa::path(
     post, path = "/appointments/queue/close", tag = "queue", security(("bearer" = [])),
     responses(
-        (status = 200, description = "It is closed: always true", body = bool),
+        (status = 200, description = "It is closed: always true", body = bool, content_type = "application/json"),
         (status = 401, description = "Not authenticated", body = Problem, content_type = "application/problem+json")))]
 pub(super) async fn close(
     State(app): State<Arc<App>>,
@@ -158,7 +158,7 @@ async fn decide(
     put, path = "/appointments/accept/{id}", tag = "queue", security(("bearer" = [])),
     params(("id" = i64, Path, description = "Placement")),
     responses(
-        (status = 201, description = "Always true", body = bool),
+        (status = 201, description = "Always true", body = bool, content_type = "application/json"),
         (status = 400, description = "Not from this state", body = Problem, content_type = "application/problem+json"),
         (status = 401, description = "Not authenticated", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "No such placement", body = Problem, content_type = "application/problem+json"),
@@ -176,7 +176,7 @@ pub(super) async fn accept(
     put, path = "/appointments/deny/{id}", tag = "queue", security(("bearer" = [])),
     params(("id" = i64, Path, description = "Placement")),
     responses(
-        (status = 201, description = "Always true", body = bool),
+        (status = 201, description = "Always true", body = bool, content_type = "application/json"),
         (status = 400, description = "Not from this state", body = Problem, content_type = "application/problem+json"),
         (status = 401, description = "Not authenticated", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "No such placement", body = Problem, content_type = "application/problem+json"),
@@ -194,7 +194,7 @@ pub(super) async fn deny(
     put, path = "/appointments/no-show/{id}", tag = "queue", security(("bearer" = [])),
     params(("id" = i64, Path, description = "Placement")),
     responses(
-        (status = 201, description = "Always true", body = bool),
+        (status = 201, description = "Always true", body = bool, content_type = "application/json"),
         (status = 400, description = "Not from this state", body = Problem, content_type = "application/problem+json"),
         (status = 401, description = "Not authenticated", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "No such placement", body = Problem, content_type = "application/problem+json"),
@@ -212,7 +212,7 @@ pub(super) async fn no_show(
     put, path = "/appointments/put-back/{id}", tag = "queue", security(("bearer" = [])),
     params(("id" = i64, Path, description = "Placement")),
     responses(
-        (status = 201, description = "Always true", body = bool),
+        (status = 201, description = "Always true", body = bool, content_type = "application/json"),
         (status = 400, description = "Not from this state, or the queue is full", body = Problem, content_type = "application/problem+json"),
         (status = 401, description = "Not authenticated", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "No such placement", body = Problem, content_type = "application/problem+json"),
@@ -242,7 +242,7 @@ pub(super) struct Priority {
     params(("id" = i64, Path, description = "Placement")),
     request_body = Priority,
     responses(
-        (status = 201, description = "Always true", body = bool),
+        (status = 201, description = "Always true", body = bool, content_type = "application/json"),
         (status = 400, description = "The patient does not wait", body = Problem, content_type = "application/problem+json"),
         (status = 401, description = "Not authenticated", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "No such placement", body = Problem, content_type = "application/problem+json"),

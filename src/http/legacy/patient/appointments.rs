@@ -46,7 +46,7 @@ pub(super) struct FormBody {
 #[utoipa::path(
     get, path = "/appointments/state", tag = "appointments", security(("bearer" = [])),
     responses(
-        (status = 200, description = "A bare string", body = String),
+        (status = 200, description = "A bare string", body = String, content_type = "application/json"),
         (status = 401, description = "Not authenticated", body = Problem, content_type = "application/problem+json")))]
 pub(super) async fn state(
     State(app): State<Arc<App>>,
@@ -60,8 +60,8 @@ pub(super) async fn state(
 #[utoipa::path(
     post, path = "/appointments/submit", tag = "appointments", security(("bearer" = [])),
     responses(
-        (status = 201, description = "The new placement", body = i64),
-        (status = 200, description = "The placement that the patient has already", body = i64),
+        (status = 201, description = "The new placement", body = i64, content_type = "application/json"),
+        (status = 200, description = "The placement that the patient has already", body = i64, content_type = "application/json"),
         (status = 400, description = "The queue is closed or full", body = Problem, content_type = "application/problem+json"),
         (status = 401, description = "Not authenticated", body = Problem, content_type = "application/problem+json")))]
 pub(super) async fn submit(
@@ -81,7 +81,7 @@ pub(super) async fn submit(
 #[utoipa::path(
     post, path = "/appointments/cancel", tag = "appointments", security(("bearer" = [])),
     responses(
-        (status = 200, description = "The state: always `NONE`", body = String),
+        (status = 200, description = "The state: always `NONE`", body = String, content_type = "application/json"),
         (status = 400, description = "The place was turned down or used already", body = Problem, content_type = "application/problem+json"),
         (status = 401, description = "Not authenticated", body = Problem, content_type = "application/problem+json")))]
 pub(super) async fn cancel(
@@ -96,7 +96,7 @@ pub(super) async fn cancel(
 #[utoipa::path(
     get, path = "/appointments/placement", tag = "appointments", security(("bearer" = [])),
     responses(
-        (status = 200, description = "A bare integer", body = i64),
+        (status = 200, description = "A bare integer", body = i64, content_type = "application/json"),
         (status = 401, description = "Not authenticated", body = Problem, content_type = "application/problem+json")))]
 pub(super) async fn placement(
     State(app): State<Arc<App>>,
@@ -114,7 +114,7 @@ pub(super) async fn placement(
 #[utoipa::path(
     get, path = "/appointments/queue/open", tag = "appointments", security(("bearer" = [])),
     responses(
-        (status = 200, description = "A bare boolean", body = bool),
+        (status = 200, description = "A bare boolean", body = bool, content_type = "application/json"),
         (status = 401, description = "Not authenticated", body = Problem, content_type = "application/problem+json")))]
 pub(super) async fn open(
     State(app): State<Arc<App>>,

@@ -112,13 +112,14 @@ pub(in crate::http::legacy) fn new_reading(
     post, path = "/glucose/create", tag = "glucose", security(("bearer" = [])),
     params(
         ("glucose_level" = f64, Query, description = "mg/dL", exclusive_minimum = 0, maximum = 3000),
-        ("reading_type" = super::super::dto::ReadingTypeDto, Query, description = "Occasion"),
+        ("reading_type" = inline(super::super::dto::ReadingTypeDto), Query, description = "Occasion"),
         ("created_at" = Option<String>, Query, format = DateTime, description = "When it was taken: ISO 8601; without an offset Argentina time; now when absent"),
         ("notes" = Option<String>, Query, description = "Free text", max_length = 2000)),
     responses(
         (status = 201, description = "The reading", body = ReadingDto),
         (status = 401, description = "Not authenticated", body = Problem, content_type = "application/problem+json"),
-        (status = 422, description = "A parameter is missing or cannot be taken", body = HttpValidationError)))]
+        (status = 422, description = "A parameter is missing or cannot be taken", body = HttpValidationError),
+        (status = 431, description = "The notes are longer than the node reads from a header")))]
 pub(super) async fn create(
     State(app): State<Arc<App>>,
     Patient(actor): Patient,

@@ -53,7 +53,7 @@ pub(super) async fn me(
 /// Edit name, surname or e-mail address.
 #[utoipa::path(
     patch, path = "/users/me", tag = "profile", security(("bearer" = [])),
-    request_body = ProfilePatch,
+    request_body = Option<ProfilePatch>,
     responses(
         (status = 200, description = "The profile with its new values", body = ProfileDto),
         (status = 400, description = "The address is in use", body = Problem, content_type = "application/problem+json"),

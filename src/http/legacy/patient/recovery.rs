@@ -43,7 +43,7 @@ pub(super) struct ResetBody {
     post, path = "/forgot-password", tag = "session",
     request_body = ForgotBody,
     responses(
-        (status = 200, description = "A bare string", body = String),
+        (status = 200, description = "A bare string", body = String, content_type = "application/json"),
         (status = 422, description = "Not an address", body = HttpValidationError)))]
 pub(super) async fn forgot_password(
     State(app): State<Arc<App>>,

@@ -1,0 +1,47 @@
+//! An [`App`] on a temporary directory, for tests.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::mail::Mailer;
+use super::{App, Lifetimes, SessionCache};
+use crate::auth::SystemRandom;
+use crate::auth::password::{HasherLimits, PasswordHasher};
+use crate::auth::throttle::{Throttle, ThrottleLimits};
+use crate::auth::token::TokenKeys;
+use crate::clock::Clock;
+use crate::store::{NewReplica, Store};
+
+pub(crate) const AUDIT_KEY: [u8; 32] = [7; 32];
+
+/// A new, empty node and its directory.
+pub(crate) fn app(clock: Arc<dyn Clock>) -> (App, tempfile::TempDir) {
+    let dir = tempfile::tempdir().unwrap();
+    let replica = NewReplica {
+        number: 0,
+        node_id: "test".into(),
+        clinic: "Test".into(),
+        created_at: clock.now(),
+    };
+    Store::create(dir.path(), &replica, &AUDIT_KEY).unwrap();
+    let day = Duration::from_secs(24 * 3600);
+    let app = App {
+        store: Store::open(dir.path(), AUDIT_KEY, Arc::clone(&clock)).unwrap(),
+        hasher: PasswordHasher::start(HasherLimits::default(), Arc::new(SystemRandom)).unwrap(),
+        tokens: TokenKeys::generate("test").unwrap().0,
+        throttle: Throttle::new(ThrottleLimits::default()),
+        session_cache: SessionCache::default(),
+        mailer: Mailer::default(),
+        lifetimes: Lifetimes {
+            access: Duration::from_secs(1_800),
+            refresh: 7 * day,
+            patient_recovery: Duration::from_secs(900),
+            staff_recovery: Duration::from_secs(300),
+            desk_code: day,
+        },
+        clock,
+        random: Arc::new(SystemRandom),
+        started: Instant::now(),
+    };
+    (app, dir)
+}

@@ -1,0 +1,171 @@
+//! Is the audit log whole? Reads all of it, a stretch at a time.
+//!
+//! Must never: end early because an entry cannot be read; that is a finding like others.
+
+use super::super::audit_head::{Head, contradiction};
+use super::super::tx::{Read, one};
+use super::{AuditRow, COLUMNS, GENESIS, StoreError, change_hash};
+use crate::limits::AUDIT_VERIFY_ROWS;
+
+/// What [`verify`] found.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct AuditReport {
+    /// Entries looked at.
+    pub entries: i64,
+    /// The newest one.
+    pub head_seq: i64,
+    /// What is wrong, each with its place; empty when the log is whole.
+    pub problems: Vec<String>,
+}
+
+/// Most problems listed: a log altered at its start breaks in one place, not in a million.
+const PROBLEMS_MAX: usize = 100;
+
+/// Checks the log as one snapshot holds it: the chain, the numbering, the head, and that each change
+/// is the one that its entry names. [`super::super::Store::verify_audit`] does the same without
+/// keeping a reader, and looks at the note beside the database too.
+///
+/// # Errors
+/// When the disk fails.
+pub fn verify(tx: &impl Read, key: &[u8; 32]) -> Result<AuditReport, StoreError> {
+    let mut verifier = Verifier::new(*key, None);
+    while !verifier.step(tx)? {}
+    Ok(verifier.report)
+}
+
+/// How far a verification has come. Entries never change, so it may go on in a later snapshot.
+pub(in crate::store) struct Verifier {
+    key: [u8; 32],
+    /// What was noted beside the database, until its entry was met.
+    noted: Option<Head>,
+    previous: [u8; 32],
+    next_seq: i64,
+    change_seq: i64,
+    pub(in crate::store) report: AuditReport,
+}
+
+impl Verifier {
+    pub(in crate::store) fn new(key: [u8; 32], noted: Option<Head>) -> Self {
+        Self {
+            key,
+            noted,
+            previous: GENESIS,
+            next_seq: i64::MIN,
+            change_seq: 0,
+            report: AuditReport::default(),
+        }
+    }
+
+    /// Looks at the next [`AUDIT_VERIFY_ROWS`] entries; true after the last.
+    pub(in crate::store) fn step(&mut self, tx: &impl Read) -> Result<bool, StoreError> {
+        let sql = format!(
+            "SELECT {COLUMNS}, c.hlc, c.ops FROM audit_entry LEFT JOIN \
+             (SELECT seq AS number, hlc, ops FROM change) c ON c.number = change_seq \
+             WHERE seq >= ? ORDER BY seq LIMIT ?"
+        );
+        let mut statement = tx.connection().prepare_cached(&sql)?;
+        let mut rows = statement.query([self.next_seq, AUDIT_VERIFY_ROWS.into()])?;
+        let mut count = 0;
+        while let Some(row) = rows.next()? {
+            count += 1;
+            let seq = row.get(0)?;
+            self.next_seq = seq + 1;
+            let (hlc, ops): (Option<i64>, Option<Vec<u8>>) = (row.get(16)?, row.get(17)?);
+            let change = hlc.zip(ops).map(|(hlc, ops)| change_hash(hlc, &ops));
+            self.take(seq, AuditRow::from_row(row).ok(), change);
+        }
+        if count == AUDIT_VERIFY_ROWS {
+            return Ok(false);
+        }
+        self.end(tx)?;
+        Ok(true)
+    }
+
+    fn take(&mut self, seq: i64, entry: Option<AuditRow>, change: Option<[u8; 32]>) {
+        let expected = self.report.head_seq + 1;
+        self.report.entries += 1;
+        self.report.head_seq = seq;
+        let Some(entry) = entry else {
+            self.problem(format!("entry {seq} cannot be read"));
+            self.previous = GENESIS;
+            return;
+        };
+        if seq < expected {
+            self.problem(format!("entry {seq} was invented"));
+        } else if seq > expected {
+            self.problem(format!("entries {expected} to {} are missing", seq - 1));
+        } else if entry.chain(&self.key, &self.previous) != entry.hash {
+            self.problem(format!("entry {seq} was altered, moved or invented"));
+        }
+        self.previous = entry.hash;
+        if let Some(noted) = self.noted.take_if(|(noted, _)| *noted == seq)
+            && let Some(problem) = contradiction(noted, Some(entry.hash))
+        {
+            self.problem(problem);
+        }
+        if let Some(change_seq) = entry.change_seq {
+            self.take_change(&entry, change_seq, change);
+        }
+    }
+
+    fn take_change(&mut self, entry: &AuditRow, change_seq: i64, found: Option<[u8; 32]>) {
+        let (seq, expected) = (entry.seq, self.change_seq + 1);
+        if change_seq < expected {
+            self.problem(format!("entry {seq} names change {change_seq} again"));
+        } else if change_seq > expected {
+            let last = change_seq - 1;
+            self.problem(format!(
+                "the entries of changes {expected} to {last} are missing"
+            ));
+        }
+        if found.is_none() {
+            self.problem(format!("the change of entry {seq} is missing"));
+        } else if found != entry.change_hash {
+            self.problem(format!("the change of entry {seq} was altered"));
+        }
+        self.change_seq = change_seq;
+    }
+
+    fn end(&mut self, tx: &impl Read) -> Result<(), StoreError> {
+        let last = self.report.head_seq;
+        if last == 0 {
+            self.problem("the log is empty".into());
+        }
+        let sql = "SELECT audit_seq, audit_hash FROM replica";
+        let head: Option<Head> = one(tx, sql, [], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        match head {
+            Some((seq, _)) if seq > last => {
+                let first = last + 1;
+                self.problem(format!("entries {first} to {seq} at the end are missing"));
+            }
+            Some((seq, hash)) if seq == last && hash == self.previous => {}
+            _ => self.problem(format!("the log ends at {last}, which is not its head")),
+        }
+        let sql = "SELECT min(seq), max(seq) FROM change WHERE seq > ?";
+        let range = one(tx, sql, [self.change_seq], |row| {
+            Ok(row.get::<_, Option<i64>>(0)?.zip(row.get(1)?))
+        })?;
+        if let Some((first, last)) = range.flatten() {
+            let _: i64 = last;
+            self.problem(format!("changes {first} to {last} have no audit entry"));
+        }
+        let sql = "SELECT max(seq) FROM change WHERE seq < 1";
+        if let Some(Some(seq)) = one(tx, sql, [], |row| row.get::<_, Option<i64>>(0))? {
+            self.problem(format!("change {seq} was invented"));
+        }
+        if let Some(problem) = self
+            .noted
+            .take()
+            .and_then(|noted| contradiction(noted, None))
+        {
+            self.problem(problem);
+        }
+        Ok(())
+    }
+
+    fn problem(&mut self, text: String) {
+        if self.report.problems.len() < PROBLEMS_MAX {
+            self.report.problems.push(text);
+        }
+    }
+}
