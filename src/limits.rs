@@ -69,8 +69,6 @@ pub const IDEMPOTENCY_KEPT: Duration = Duration::from_secs(24 * 3600);
 /// Expired rows (sessions, idempotency keys) deleted along with a write that adds one: more than
 /// one, so that the table shrinks; few, so that no write pays for a flood of the past.
 pub const EXPIRED_ROWS_A_WRITE: u32 = 8;
-/// Readings of one imported batch: two days of a sensor. Bounds how long people wait behind it.
-pub const IMPORTED_READINGS_MAX: usize = 1_000;
 /// Readings in one answer of the legacy API, which has no pages. The phone app keeps the last 200;
 /// this is over three months of a continuous sensor.
 pub const LEGACY_READINGS_MAX: u32 = 50_000;

@@ -259,36 +259,17 @@ pub fn readings_on(tx: &impl Read, id: i64, day: Date) -> Result<i64, StoreError
 /// # Errors
 /// When the disk fails.
 pub fn count_reading(tx: &mut WriteTx<'_>, id: i64, day: Date) -> Result<(), StoreError> {
-    count_readings(tx, id, day, 1)
-}
-
-/// Counts `count` new readings that were recorded on `day`.
-///
-/// # Errors
-/// When the disk fails.
-pub fn count_readings(
-    tx: &mut WriteTx<'_>,
-    id: i64,
-    day: Date,
-    count: i64,
-) -> Result<(), StoreError> {
-    if count == 0 {
-        return Ok(());
-    }
-    let sql = "INSERT INTO patient_day (patient_id, day, readings) VALUES (?1, ?2, ?3)
-               ON CONFLICT DO UPDATE SET readings = readings + ?3 RETURNING readings";
-    let after = one(tx, sql, params![id, day.to_string(), count], |row| {
-        row.get(0)
-    })?;
-    let after: i64 = after.unwrap_or(count);
-    if (after - count..after).contains(&(READINGS_A_DAY - 1)) {
+    let sql = "INSERT INTO patient_day (patient_id, day, readings) VALUES (?, ?, 1)
+               ON CONFLICT DO UPDATE SET readings = readings + 1 RETURNING readings";
+    let that_day = one(tx, sql, params![id, day.to_string()], |row| row.get(0))?.unwrap_or(1);
+    if that_day == READINGS_A_DAY {
         let mut counters = counters(tx, id)?;
-        counters.record(day, count, after);
+        counters.record(day, that_day);
         return save_counters(tx, id, &counters);
     }
     // All readings of a day but the fourth move no streak.
-    let sql = "UPDATE patient_counter SET times_measured = times_measured + ? WHERE patient_id = ?";
-    tx.local(sql, [count, id])?;
+    let sql = "UPDATE patient_counter SET times_measured = times_measured + 1 WHERE patient_id = ?";
+    tx.local(sql, [id])?;
     Ok(())
 }
 

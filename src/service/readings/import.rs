@@ -95,3 +95,112 @@ fn store(
     let detail = format!("{new} new, {} repeated", imported.repeated);
     Ok(tx.audit(&entry.detail(detail))?.with(imported))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::auth::Secret;
+    use crate::clock::ManualClock;
+    use crate::domain::account::Email;
+    use crate::domain::actor::Who;
+    use crate::domain::glucose::{Glucose, ReadingType, Source};
+    use crate::domain::patient::{Dni, NewPatient};
+    use crate::domain::time::Timestamp;
+    use crate::service::testing;
+
+    const NOW: Timestamp = Timestamp(1_772_755_449_000);
+    const DAY_MS: i64 = 24 * 3600 * 1000;
+
+    async fn node() -> (App, tempfile::TempDir, i64) {
+        let (app, dir) = testing::app(Arc::new(ManualClock::at(NOW)));
+        let new = NewPatient {
+            dni: Dni::parse("30111222").unwrap(),
+            name: "Ana".into(),
+            surname: "Paz".into(),
+            email: Email::parse("ana@example.org").unwrap(),
+            tidepool: None,
+            hospital_account: "HC-1".into(),
+            blocked: false,
+            former_times_measured: 5,
+            former_max_streak: 1,
+        };
+        let password = Secret::new("una clave larga".into());
+        let operator = Actor::operator();
+        let made = crate::service::patients::register(&app, &operator, new, password, None).await;
+        (app, dir, made.unwrap().id)
+    }
+
+    /// Four readings, recorded `days_ago` before now.
+    fn full_day(days_ago: i64) -> Vec<PastReading> {
+        (0..4)
+            .map(|number| {
+                let at = Timestamp(NOW.0 - days_ago * DAY_MS - number * 60_000);
+                PastReading {
+                    glucose: Glucose::from_mg_dl(100.0 + number as f64).unwrap(),
+                    reading_type: ReadingType::Otro,
+                    source: Source::Import,
+                    measured_at: at,
+                    recorded_at: at,
+                    notes: None,
+                }
+            })
+            .collect()
+    }
+
+    async fn import(app: &App, id: i64, batch: Vec<PastReading>) -> Result<Imported, Error> {
+        import_batch(app, &Actor::operator(), id, batch).await
+    }
+
+    #[tokio::test]
+    async fn days_may_come_in_any_order_and_twice() {
+        let (app, _dir, id) = node().await;
+        for days_ago in [2, 0, 3, 1, 7] {
+            let imported = import(&app, id, full_day(days_ago)).await.unwrap();
+            assert_eq!(
+                imported,
+                Imported {
+                    new: 4,
+                    repeated: 0
+                }
+            );
+        }
+        let mut again = full_day(1);
+        again.push(full_day(20).remove(0));
+        let imported = import(&app, id, again).await.unwrap();
+        assert_eq!(
+            imported,
+            Imported {
+                new: 1,
+                repeated: 4
+            }
+        );
+        let counters = app.store.read(move |tx| patients::counters(tx, id)).await;
+        let counters = counters.map_err(Error::from).unwrap();
+        assert_eq!((counters.times_measured, counters.max_streak), (26, 4));
+        assert_eq!(counters.streak_on(NOW.day()), 4);
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_imported_leaves_nothing() {
+        let (app, _dir, id) = node().await;
+        let mut late = full_day(0);
+        late[3].recorded_at = Timestamp(NOW.0 + 1);
+        let many = (0..=limits::IMPORT_READINGS_MAX / 4)
+            .flat_map(|_| full_day(0))
+            .collect();
+        for batch in [late, many] {
+            let refused = import(&app, id, batch).await;
+            assert!(matches!(refused, Err(Error::Invalid { .. })), "{refused:?}");
+        }
+        let nobody = import(&app, id + 1, full_day(0)).await;
+        assert!(matches!(nobody, Err(Error::NotFound(_))), "{nobody:?}");
+        // A patient could make up a streak.
+        let patient = Actor::operator().becomes(Who::Patient(id), None);
+        let own = import_batch(&app, &patient, id, full_day(0)).await;
+        assert!(matches!(own, Err(Error::Forbidden)), "{own:?}");
+        let stored = app.store.read(|tx| readings::newest_of_all(tx, 10)).await;
+        assert_eq!(stored.map_err(Error::from).unwrap(), []);
+    }
+}
