@@ -38,6 +38,18 @@ use crate::limits::{
 };
 use windows::{Admission, Keys, Windows};
 
+/// What is tried. Each kind counts for itself: those who ask for a mail because they forgot their
+/// password must not shut out the others behind the same address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Tried {
+    /// A password.
+    LogIn,
+    /// To have a recovery mail sent.
+    RecoveryMail,
+    /// A recovery code.
+    RecoveryCode,
+}
+
 /// The bounds of a [`Throttle`]; the default takes them from `limits`.
 #[derive(Debug, Clone, Copy)]
 pub struct ThrottleLimits {
@@ -97,8 +109,7 @@ impl Throttle {
         }
     }
 
-    /// Asks to try a password for `account` (with its kind, such as `patient:40123456`) from
-    /// `address`. Tell the [`Attempt`] how it ended. `now_ms` reads a monotonic clock.
+    /// [`Throttle::check_for`] a log-in.
     ///
     /// # Errors
     /// [`RetryAfter`] if there were too many failures, or too many attempts are waiting.
@@ -108,7 +119,22 @@ impl Throttle {
         address: IpAddr,
         now_ms: impl Fn() -> u64,
     ) -> Result<Attempt, RetryAfter> {
-        let keys = Keys::new(account, address);
+        self.check_for(Tried::LogIn, account, address, now_ms).await
+    }
+
+    /// Asks to try a password for `account` (with its kind, such as `patient:40123456`) from
+    /// `address`. Tell the [`Attempt`] how it ended. `now_ms` reads a monotonic clock.
+    ///
+    /// # Errors
+    /// [`RetryAfter`] if there were too many failures, or too many attempts are waiting.
+    pub async fn check_for(
+        &self,
+        what: Tried,
+        account: &str,
+        address: IpAddr,
+        now_ms: impl Fn() -> u64,
+    ) -> Result<Attempt, RetryAfter> {
+        let keys = Keys::new(what, account, address);
         match self.try_admit(keys, now_ms()) {
             Admission::Admitted => return Ok(self.attempt(keys)),
             Admission::Refused(retry_after) => return Err(retry_after),

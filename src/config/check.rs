@@ -2,11 +2,11 @@
 
 use std::fmt::Display;
 
-use lettre::message::Mailbox;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
 use super::{Config, MailServer, MailTls};
+use crate::domain::account::Email;
 use crate::domain::text;
 use crate::http::listen::check_plain;
 use crate::http::tls::check_host;
@@ -165,7 +165,7 @@ fn numbers(config: &Config, found: &mut Problems) {
 }
 
 fn mail(mail: &MailServer, found: &mut Problems) {
-    if mail.from.parse::<Mailbox>().is_err() {
+    if !is_sender(&mail.from) {
         found.add(
             "mail.from",
             "must be a sender such as \"Clínica <no-responder@example.org>\"",
@@ -196,6 +196,17 @@ fn mail(mail: &MailServer, found: &mut Problems) {
         );
     }
     found.within("mail.port", mail.port.into(), 1, 65_535);
+}
+
+/// An address, or `Name <address>`.
+fn is_sender(text: &str) -> bool {
+    let plain = |name: &str| !name.contains(|c: char| c.is_control() || "<>@,;:\"".contains(c));
+    match text.trim().strip_suffix('>') {
+        Some(inner) => inner
+            .split_once('<')
+            .is_some_and(|(name, address)| plain(name) && Email::parse(address).is_ok()),
+        None => Email::parse(text).is_ok(),
+    }
 }
 
 fn is_this_machine(host: &str) -> bool {

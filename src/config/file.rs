@@ -1,5 +1,6 @@
 //! Reading `config.toml`: every unknown key is named with its line and the nearest known one.
 
+use std::collections::BTreeSet;
 use std::io::ErrorKind;
 use std::path::Path;
 
@@ -78,21 +79,35 @@ fn find_unknown(table: &DeTable<'_>, prefix: &str, unknown: &mut Vec<(usize, Str
     }
 }
 
-/// The known key that was probably meant.
+/// The known key or section that was probably meant.
 pub(super) fn nearest(key: &str) -> Option<String> {
-    let last = |name: &str| name.rsplit('.').next().unwrap_or_default().to_owned();
-    // The same key in another section first, then the most similar one.
-    let distance = |name: &str| {
-        if last(name) == last(key) {
-            0
-        } else {
-            strsim::damerau_levenshtein(name, key)
-                .min(strsim::damerau_levenshtein(&last(name), &last(key)) + 1)
+    let (_, last) = split(key);
+    let mut names: Vec<String> = known_keys().into_iter().map(|(name, _)| name).collect();
+    let sections: BTreeSet<_> = names.iter().map(|name| split(name).0.to_owned()).collect();
+    names.extend(sections.into_iter().filter(|section| !section.is_empty()));
+    // The same key in another section first, then one that this one begins with or the most
+    // similar one.
+    let distance = |name: &String| {
+        let (_, other) = split(name);
+        if other == last {
+            return 0;
         }
+        if last.starts_with(other) || other.starts_with(last) {
+            return 1;
+        }
+        let whole = strsim::damerau_levenshtein(name, key);
+        whole.min(strsim::damerau_levenshtein(other, last) + 1)
     };
-    let all = known_keys();
-    let best = all.iter().map(|(name, _)| (distance(name), name)).min()?;
-    (best.0 <= 2.max(last(key).len() / 3)).then(|| best.1.clone())
+    let length = |name: &String| split(name).1.len().abs_diff(last.len());
+    let best = names
+        .into_iter()
+        .min_by_key(|name| (distance(name), length(name)))?;
+    (distance(&best) <= 2.max(last.len() / 3)).then_some(best)
+}
+
+/// Section and key; the section is empty at the top.
+fn split(name: &str) -> (&str, &str) {
+    name.rsplit_once('.').unwrap_or(("", name))
 }
 
 fn line_of(text: &str, offset: usize) -> usize {

@@ -183,6 +183,25 @@ fn values_that_cannot_work_are_refused_with_advice() {
 }
 
 #[test]
+fn a_sender_is_an_address_with_or_without_a_name() {
+    let of = |from: &str| {
+        problems(&format!("[mail]\nhost = \"a.b\"\nfrom = '{from}'\n"), &[]).contains("mail.from")
+    };
+    assert!(!of("no-responder@example.org"));
+    assert!(!of("Clínica La Paz <no-responder@example.org>"));
+    for bad in [
+        "",
+        "Clínica",
+        "Clínica <no>",
+        "<a@b.c> x",
+        "a@b.c, d@e.f",
+        "a@b.c <a@b.c>",
+    ] {
+        assert!(of(bad), "{bad}");
+    }
+}
+
+#[test]
 fn what_is_shown_can_be_read_back() {
     let mut config = Config {
         https: Address::Off,

@@ -10,7 +10,7 @@ use axum::{Json, Router};
 use serde_json::json;
 
 use crate::service::{App, Error};
-use crate::store::queue;
+use crate::store::{Health, queue};
 
 /// `GET /health` (the legacy body), `/health/live`, `/health/ready`.
 pub fn router(app: &Arc<App>) -> Router {
@@ -24,8 +24,11 @@ pub fn router(app: &Arc<App>) -> Router {
         .with_state(Arc::clone(app))
 }
 
-/// 200 when the database answers, 503 when it does not.
+/// 200 when the database answers and takes writes, 503 when it does not.
 async fn ready(State(app): State<Arc<App>>) -> Response {
+    if app.store.health() == Health::DiskFull {
+        return unavailable("disk_full");
+    }
     match app
         .store
         .read(|tx| Ok::<_, Error>(queue::current_day(tx)?))
@@ -34,8 +37,12 @@ async fn ready(State(app): State<Arc<App>>) -> Response {
         Ok(_) => Json(json!({"status": "ok"})).into_response(),
         Err(error) => {
             tracing::warn!(code = error.code(), "not ready: {error}");
-            let body = Json(json!({"status": "unavailable", "code": error.code()}));
-            (StatusCode::SERVICE_UNAVAILABLE, body).into_response()
+            unavailable(error.code())
         }
     }
+}
+
+fn unavailable(code: &str) -> Response {
+    let body = Json(json!({"status": "unavailable", "code": code}));
+    (StatusCode::SERVICE_UNAVAILABLE, body).into_response()
 }

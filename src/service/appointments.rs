@@ -6,6 +6,7 @@ use crate::domain::actor::Actor;
 use crate::domain::appointment::{Appointment, Form, Resolution};
 use crate::domain::audit::{Entry, Object, Outcome};
 use crate::domain::queue::{QueueAction, Refusal};
+use crate::domain::text::Invalid;
 use crate::limits;
 use crate::store::{appointments, patients, queue};
 
@@ -16,9 +17,14 @@ const NO_RESOLUTION: Error = Error::NotFound("Resolution not found");
 /// again gives the same appointment.
 ///
 /// # Errors
-/// [`Error::NotInQueue`] or [`Error::NotAccepted`].
+/// [`Error::NotInQueue`], [`Error::NotAccepted`], or [`Error::Invalid`] for a number that is none.
 pub async fn create(app: &App, actor: &Actor, form: Form) -> Result<Appointment, Error> {
     let patient_id = policy::patient(app, actor, "appointment.create")?;
+    finite("glucose_objective", form.glucose_objective)?;
+    finite("dose", form.dose)?;
+    finite("fixed_dose", form.fixed_dose)?;
+    finite("ratio", form.ratio)?;
+    finite("sensitivity", form.sensitivity)?;
     let refusal = Entry::new(actor, "appointment.create");
     let actor = actor.clone();
     app.write(refusal, move |tx| {
@@ -51,6 +57,14 @@ pub async fn create(app: &App, actor: &Actor, form: Form) -> Result<Appointment,
     .await
 }
 
+/// Texts such as `nan` and `inf` parse as numbers too.
+fn finite(field: &'static str, value: f64) -> Result<(), Error> {
+    if value.is_finite() {
+        return Ok(());
+    }
+    Err(Error::invalid(field)(Invalid::new("must be a number")))
+}
+
 /// The appointments of the acting patient, oldest first.
 ///
 /// # Errors
@@ -74,17 +88,19 @@ pub async fn of_patient(
     id: i64,
     limit: u32,
 ) -> Result<Vec<Appointment>, Error> {
-    policy::staff(app, actor, "appointment.list")?;
-    app.store
-        .note_access(Entry::new(actor, "appointment.list").of_patient(id))?;
-    app.store
+    policy::staff_for(app, actor, "appointment.list", id)?;
+    let found = app
+        .store
         .read(move |tx| {
             if !patients::exists(tx, id)? {
                 return Err(Error::NotFound("User not found"));
             }
             Ok(appointments::of_patient(tx, id, limit)?)
         })
-        .await
+        .await?;
+    app.store
+        .note_access(Entry::new(actor, "appointment.list").of_patient(id))?;
+    Ok(found)
 }
 
 /// The latest resolution of an appointment, for its patient or for staff. Another patient's
@@ -110,26 +126,43 @@ pub async fn resolution(
             Ok::<_, Error>((appointment.patient_id, found))
         })
         .await?;
-    if owner.is_some_and(|owner| owner != patient_id) {
-        app.store
-            .note_access(log.of_patient(patient_id).outcome(Outcome::Denied))?;
+    let log = log.of_patient(patient_id);
+    if owner.is_some_and(|id| id != patient_id) {
+        app.store.note_access(log.outcome(Outcome::Denied))?;
         return Err(NO_APPOINTMENT);
     }
-    app.store.note_access(log.of_patient(patient_id))?;
-    found.ok_or(NO_RESOLUTION)
+    let found = found.ok_or(NO_RESOLUTION)?;
+    app.store.note_access(log)?;
+    Ok(found)
 }
 
 /// Stores what the doctor decided, and tells the patient by mail. A different decision later
 /// replaces the former one, which stays in the database; the same one changes nothing.
 ///
 /// # Errors
-/// When the actor is not staff, or there is no such appointment.
+/// When the actor is not staff, there is no such appointment, or a value cannot be stored.
 pub async fn resolve(
     app: &App,
     actor: &Actor,
     resolution: Resolution,
 ) -> Result<Resolution, Error> {
     policy::staff(app, actor, "resolution.create")?;
+    finite(
+        "change_basal_dose",
+        resolution.change_basal_dose.unwrap_or(0.0),
+    )?;
+    finite("change_ratio", resolution.change_ratio.unwrap_or(0.0))?;
+    finite(
+        "change_sensitivity",
+        resolution.change_sensitivity.unwrap_or(0.0),
+    )?;
+    if let Some(scale) = &resolution.glucose_scale
+        && serde_json::from_str::<serde::de::IgnoredAny>(scale).is_err()
+    {
+        return Err(Error::invalid("glucose_scale")(Invalid::new(
+            "must be JSON",
+        )));
+    }
     let refusal = Entry::new(actor, "resolution.create");
     let actor = actor.clone();
     let id = resolution.appointment_id;

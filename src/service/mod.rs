@@ -112,7 +112,7 @@ impl App {
 
     /// Milliseconds since the start, never going back.
     fn monotonic_ms(&self) -> u64 {
-        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
+        monotonic_ms(self.started)
     }
 
     /// A new session id: 128 random bits in hexadecimal. Not a secret.
@@ -123,7 +123,14 @@ impl App {
     }
 }
 
+fn monotonic_ms(started: Instant) -> u64 {
+    u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX)
+}
+
 /// The address that a throttle counts by; commands on the machine count as loopback.
 fn address(actor: &Actor) -> IpAddr {
     actor.address.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST))
 }
+
+#[cfg(test)]
+mod tests;

@@ -29,7 +29,7 @@ pub async fn me(app: &App, actor: &Actor) -> Result<Patient, Error> {
 /// # Errors
 /// When the actor is not staff, or there is no such patient.
 pub async fn get(app: &App, actor: &Actor, id: i64) -> Result<Patient, Error> {
-    policy::staff(app, actor, "patient.read")?;
+    policy::staff_for(app, actor, "patient.read", id)?;
     read(app, actor, id).await
 }
 
@@ -132,10 +132,10 @@ fn free(tx: &impl Read, field: Unique, value: &str, except: Option<i64>) -> Resu
 }
 
 /// The acting patient edits name, surname or e-mail address; other fields of the patch are
-/// staff's.
+/// staff's, and ignored.
 ///
 /// # Errors
-/// [`Error::Forbidden`] for other fields, [`Error::Taken`] when the address is in use.
+/// When the actor is not a patient; [`Error::Taken`] when the address is in use.
 pub async fn edit_me(app: &App, actor: &Actor, patch: PatientPatch) -> Result<Patient, Error> {
     let id = policy::patient(app, actor, "patient.update")?;
     let own = PatientPatch {
@@ -157,7 +157,7 @@ pub async fn edit(
     id: i64,
     patch: PatientPatch,
 ) -> Result<Patient, Error> {
-    policy::staff(app, actor, "patient.update")?;
+    policy::staff_for(app, actor, "patient.update", id)?;
     write_patch(app, actor, id, patch).await
 }
 
@@ -259,7 +259,7 @@ pub async fn change_password(
 }
 
 /// Blocks a patient, or lets a blocked one in again. A toggle cannot be repeated safely by what it
-/// says, so a repeated `key` is answered with how things stand.
+/// says; one with the same `key` changes nothing.
 ///
 /// # Errors
 /// When the actor is not staff, or there is no such patient.
@@ -269,20 +269,17 @@ pub async fn toggle_blocked(
     id: i64,
     key: Option<IdempotencyKey>,
 ) -> Result<Patient, Error> {
-    policy::staff(app, actor, "patient.block")?;
+    policy::staff_for(app, actor, "patient.block", id)?;
     let refusal = Entry::new(actor, "patient.block").of_patient(id);
     let actor = actor.clone();
     app.write(refusal, move |tx| {
         let patient = patients::by_id(tx, id)?.ok_or(NO_PATIENT)?;
-        if let Some(key) = &key {
-            if idempotency::find(tx, key)?.is_some() {
-                let entry = Entry::new(&actor, "patient.block")
-                    .of_patient(id)
-                    .detail("repeated");
-                return Ok(tx.audit(&entry)?.with(patient));
-            }
-            idempotency::remember(tx, key, id)?;
+        if idempotency::find_optional(tx, key.as_ref())?.is_some() {
+            let entry = Entry::new(&actor, "patient.block").of_patient(id);
+            let entry = entry.on(Object::Patient, id).detail("repeated");
+            return Ok(tx.audit(&entry)?.with(patient));
         }
+        idempotency::remember_optional(tx, key.as_ref(), id)?;
         let patch = PatientPatch {
             blocked: Some(!patient.blocked),
             ..PatientPatch::default()

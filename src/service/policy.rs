@@ -23,6 +23,23 @@ pub(super) fn staff(app: &App, actor: &Actor, action: &'static str) -> Result<()
     }
 }
 
+/// The actor works here and asks for what is this patient's.
+pub(super) fn staff_for(
+    app: &App,
+    actor: &Actor,
+    action: &'static str,
+    patient_id: i64,
+) -> Result<(), Error> {
+    if actor.is_staff() {
+        Ok(())
+    } else {
+        Err(refuse_entry(
+            app,
+            Entry::new(actor, action).of_patient(patient_id),
+        ))
+    }
+}
+
 /// The actor manages staff and the node.
 pub(super) fn admin(app: &App, actor: &Actor, action: &'static str) -> Result<(), Error> {
     if actor.is_admin() {
@@ -33,11 +50,14 @@ pub(super) fn admin(app: &App, actor: &Actor, action: &'static str) -> Result<()
 }
 
 fn refuse(app: &App, actor: &Actor, action: &'static str) -> Error {
-    if actor.who == Who::Anonymous {
+    refuse_entry(app, Entry::new(actor, action))
+}
+
+fn refuse_entry(app: &App, entry: Entry) -> Error {
+    if entry.actor.who == Who::Anonymous {
         return Error::Unauthenticated;
     }
-    let entry = Entry::new(actor, action).outcome(Outcome::Denied);
     app.store
-        .note_access(entry)
+        .note_access(entry.outcome(Outcome::Denied))
         .map_or_else(Error::from, |()| Error::Forbidden)
 }

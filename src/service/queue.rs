@@ -121,6 +121,15 @@ pub async fn decide(
     action: QueueAction,
 ) -> Result<QueueState, Error> {
     policy::staff(app, actor, name(action))?;
+    if matches!(
+        action,
+        QueueAction::Create | QueueAction::Clear | QueueAction::Cancel
+    ) {
+        // Only the form makes CREATED, only clearing takes away, and patients cancel themselves.
+        return Err(Error::invalid("action")(Invalid::new(
+            "is not for staff to decide",
+        )));
+    }
     let refusal = Entry::new(actor, name(action)).on(Object::QueueEntry, placement);
     let actor = actor.clone();
     app.write(refusal, move |tx| {
@@ -208,6 +217,9 @@ pub async fn prioritize(
     let actor = actor.clone();
     app.write(refusal, move |tx| {
         let entry = queue::by_placement(tx, placement)?.ok_or(NO_ENTRY)?;
+        if entry.state == QueueState::Cleared {
+            return Err(NO_ENTRY);
+        }
         if !entry.state.occupies() {
             return Err(Error::WrongState(entry.state));
         }
@@ -290,6 +302,7 @@ pub async fn clear(app: &App, actor: &Actor) -> Result<(), Error> {
 /// # Errors
 /// When the actor is not staff, or the size is not 0 to [`SIZE_MAX`].
 pub async fn resize(app: &App, actor: &Actor, size: i64) -> Result<(), Error> {
+    policy::staff(app, actor, "queue.resize")?;
     if !(0..=SIZE_MAX).contains(&size) {
         return Err(Error::invalid("new_size")(Invalid(format!(
             "must be from 0 to {SIZE_MAX}"

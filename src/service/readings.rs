@@ -23,7 +23,8 @@ const NO_PATIENT: Error = Error::NotFound("User not found");
 ///
 /// A reading with a time is the same as one that is stored with the same time, value, type, source
 /// and notes: the stored one is answered. One without a time is taken now, and is repeated only
-/// when it comes with the same `key`.
+/// when it comes with the same `key`. A phone that sends again what staff have marked as an error
+/// is answered too, and does not bring it back.
 ///
 /// # Errors
 /// [`Error::Forbidden`] for another patient's reading, [`Error::NotFound`] for an unknown patient.
@@ -34,7 +35,7 @@ pub async fn create(
     key: Option<IdempotencyKey>,
 ) -> Result<Reading, Error> {
     if actor.patient_id() != Some(new.patient_id) {
-        policy::staff(app, actor, "reading.create")?;
+        policy::staff_for(app, actor, "reading.create", new.patient_id)?;
     }
     let refusal = Entry::new(actor, "reading.create").of_patient(new.patient_id);
     let actor = actor.clone();
@@ -84,14 +85,12 @@ fn find_repeated(
     if let Some(measured_at) = new.measured_at {
         return Ok(readings::find_same(tx, new, measured_at)?);
     }
-    let Some(id) = key
-        .map(|key| idempotency::find(tx, key))
-        .transpose()?
-        .flatten()
-    else {
+    let Some(key) = key else { return Ok(None) };
+    let Some(id) = idempotency::find(tx, key, limits::IDEMPOTENCY_KEPT)? else {
         return Ok(None);
     };
-    Ok(readings::by_id(tx, id)?.map(|(reading, _)| reading))
+    let stored = readings::by_id(tx, id)?.map(|stored| stored.reading);
+    Ok(stored.filter(|reading| reading.patient_id == new.patient_id))
 }
 
 /// The readings of the acting patient: the newest [`limits::LEGACY_READINGS_MAX`], by id.
@@ -113,14 +112,13 @@ pub async fn of_patient(
     id: i64,
     latest: bool,
 ) -> Result<Vec<Reading>, Error> {
-    policy::staff(app, actor, "reading.list")?;
+    policy::staff_for(app, actor, "reading.list", id)?;
     list(app, actor, id, latest).await
 }
 
 async fn list(app: &App, actor: &Actor, id: i64, latest: bool) -> Result<Vec<Reading>, Error> {
-    app.store
-        .note_access(Entry::new(actor, "reading.list").of_patient(id))?;
-    app.store
+    let found = app
+        .store
         .read(move |tx| {
             if !patients::exists(tx, id)? {
                 return Err(NO_PATIENT);
@@ -130,14 +128,13 @@ async fn list(app: &App, actor: &Actor, id: i64, latest: bool) -> Result<Vec<Rea
             } else {
                 Timestamp(i64::MIN)
             };
-            Ok(readings::newest(
-                tx,
-                id,
-                since,
-                limits::LEGACY_READINGS_MAX,
-            )?)
+            let most = limits::LEGACY_READINGS_MAX;
+            Ok(readings::newest(tx, id, since, most)?)
         })
-        .await
+        .await?;
+    app.store
+        .note_access(Entry::new(actor, "reading.list").of_patient(id))?;
+    Ok(found)
 }
 
 /// The newest readings of all patients.
@@ -153,7 +150,8 @@ pub async fn all(app: &App, actor: &Actor) -> Result<Vec<Reading>, Error> {
         .await
 }
 
-/// Marks a reading as entered in error. It no longer counts, and stays in the database.
+/// Marks a reading as entered in error. It no longer counts, and stays in the database. Marking it
+/// again changes nothing.
 ///
 /// # Errors
 /// When the actor is not staff, or there is no such reading.
@@ -162,15 +160,17 @@ pub async fn mark_entered_in_error(app: &App, actor: &Actor, id: i64) -> Result<
     let refusal = Entry::new(actor, "reading.entered_in_error").on(Object::Reading, id);
     let actor = actor.clone();
     app.write(refusal, move |tx| {
-        let Some((reading, recorded_at)) = readings::by_id(tx, id)? else {
-            let patient_id = readings::withdrawn(tx, id)?.ok_or(NO_READING)?;
-            let entry = Entry::new(&actor, "reading.entered_in_error").of_patient(patient_id);
-            return Ok(tx.audit(&entry.on(Object::Reading, id).detail("repeated"))?);
-        };
+        let stored = readings::by_id(tx, id)?.ok_or(NO_READING)?;
+        let patient_id = stored.reading.patient_id;
+        let entry = Entry::new(&actor, "reading.entered_in_error")
+            .of_patient(patient_id)
+            .on(Object::Reading, id);
+        if !stored.counts {
+            return Ok(tx.audit(&entry.detail("repeated"))?);
+        }
         readings::mark_entered_in_error(tx, id)?;
-        patients::uncount_reading(tx, reading.patient_id, recorded_at.day())?;
-        let entry = Entry::new(&actor, "reading.entered_in_error");
-        Ok(tx.audit(&entry.of_patient(reading.patient_id).on(Object::Reading, id))?)
+        patients::uncount_reading(tx, patient_id, stored.recorded_at.day())?;
+        Ok(tx.audit(&entry)?)
     })
     .await
 }

@@ -9,6 +9,7 @@ use super::{App, Error, address, policy, staff as staff_service};
 use crate::auth::Secret;
 use crate::auth::opaque::{DeskCode, OpaqueToken, Purpose};
 use crate::auth::password::PasswordPolicy;
+use crate::auth::throttle::Tried;
 use crate::auth::token::Audience;
 use crate::domain::actor::{Actor, Role};
 use crate::domain::audit::{Entry, Object, Outcome};
@@ -20,7 +21,7 @@ use crate::store::{Lane, Read, patients, staff};
 /// one.
 ///
 /// # Errors
-/// [`Error::Throttled`] when too many were asked for from one address.
+/// [`Error::Throttled`] when too many were asked for from one address or for one account.
 pub async fn request_mail(
     app: &App,
     actor: &Actor,
@@ -35,7 +36,9 @@ pub async fn request_mail(
     );
     let attempt = app
         .throttle
-        .check(&key, address(actor), || app.monotonic_ms())
+        .check_for(Tried::RecoveryMail, &key, address(actor), || {
+            app.monotonic_ms()
+        })
         .await?;
     attempt.record_failure(app.monotonic_ms());
     let token = OpaqueToken::generate(Purpose::Recovery, &*app.random)?;
@@ -94,7 +97,7 @@ fn concerning(entry: Entry, owner: Owner) -> Entry {
 /// # Errors
 /// When the actor is not staff, or there is no such patient.
 pub async fn desk_code(app: &App, actor: &Actor, patient_id: i64) -> Result<DeskCode, Error> {
-    policy::staff(app, actor, "recovery.desk_code")?;
+    policy::staff_for(app, actor, "recovery.desk_code", patient_id)?;
     make_code(app, actor, Owner::Patient(patient_id)).await
 }
 
@@ -142,7 +145,7 @@ pub async fn reset(app: &App, actor: &Actor, code: &str, password: Secret) -> Re
     let key = format!("reset:{address}");
     let attempt = app
         .throttle
-        .check(&key, address, || app.monotonic_ms())
+        .check_for(Tried::RecoveryCode, &key, address, || app.monotonic_ms())
         .await?;
     let result = try_reset(app, actor, code, password).await;
     match &result {

@@ -4,11 +4,12 @@
 //! failed attempt is in the audit log, without the name that was tried.
 
 use super::session_cache::{self, CachedSession};
-use super::{App, Error, address};
+use super::{App, Error, address, monotonic_ms};
 use crate::auth::Secret;
 use crate::auth::opaque::{OpaqueToken, Purpose};
 use crate::auth::password::PasswordHash;
 use crate::auth::refresh::{RefreshDecision, decide};
+use crate::auth::throttle::Attempt;
 use crate::auth::token::{Audience, Claims, TokenError};
 use crate::domain::actor::{Actor, Role, Who};
 use crate::domain::audit::{Entry, Outcome};
@@ -59,13 +60,11 @@ pub async fn log_in(
     let stored = account
         .as_ref()
         .and_then(|found| PasswordHash::parse(&found.password_hash).ok());
-    let verified = app.hasher.verify(password.clone(), stored.clone()).await?;
+    let verified = verify(app, attempt, password.clone(), stored.clone()).await?;
     let Some(account) = account.filter(|_| verified) else {
-        attempt.record_failure(app.monotonic_ms());
         note_refusal(app, actor, None, "wrong name or password").await?;
         return Err(Error::BadCredentials);
     };
-    attempt.record_success();
     let legacy = stored.as_ref().is_some_and(PasswordHash::is_wrapped);
     let refused = if account.blocked {
         Some((Error::Blocked, "blocked"))
@@ -86,6 +85,28 @@ pub async fn log_in(
         _ => None,
     };
     begin(app, actor, audience, account, rehashed, legacy).await
+}
+
+/// Checks the password and counts the outcome, also when the caller hangs up meanwhile: otherwise
+/// anybody could spend the node's hashes without ever being throttled.
+async fn verify(
+    app: &App,
+    attempt: Attempt,
+    password: Secret,
+    stored: Option<PasswordHash>,
+) -> Result<bool, Error> {
+    let (hasher, started) = (app.hasher.clone(), app.started);
+    let task = tokio::spawn(async move {
+        let verified = hasher.verify(password, stored).await?;
+        if verified {
+            attempt.record_success();
+        } else {
+            attempt.record_failure(monotonic_ms(started));
+        }
+        Ok(verified)
+    });
+    task.await
+        .map_err(|error| Error::Internal(error.to_string()))?
 }
 
 async fn find(app: &App, audience: Audience, name: String) -> Result<Option<Account>, Error> {
@@ -123,7 +144,12 @@ async fn begin(
     let id = session.clone();
     let actor = actor.becomes(who(owner, Role::Staff), Some(session.clone()));
     app.store
-        .write(Lane::Interactive, move |tx| {
+        .write(Lane::Essential, move |tx| {
+            // Looked at again: while the hash was computed, somebody may have chosen another
+            // password or blocked the account, and both end its sessions.
+            if credentials(tx, owner)? != Some((account.password_hash, false)) {
+                return Err(Error::BadCredentials);
+            }
             if let Some(hash) = rehashed {
                 // A password that the weak legacy hash protected is used once more, then replaced.
                 store_password(
@@ -134,10 +160,22 @@ async fn begin(
                 )?;
             }
             sessions::begin(tx, &id, owner, &digest, after(tx.now(), lifetime))?;
-            Ok::<_, Error>(tx.audit(&Entry::new(&actor, "session.log_in"))?)
+            Ok(tx.audit(&Entry::new(&actor, "session.log_in"))?)
         })
         .await?;
     tokens(app, audience, owner, account.subject, session, &refresh)
+}
+
+/// The password hash of an account, and whether it is blocked.
+fn credentials(tx: &impl Read, owner: Owner) -> Result<Option<(String, bool)>, Error> {
+    Ok(match owner {
+        Owner::Patient(id) => {
+            patients::login_by_id(tx, id)?.map(|it| (it.password_hash, it.blocked))
+        }
+        Owner::Staff(id) => {
+            staff::by_id(tx, id)?.map(|it| (it.password_hash, it.blocked || it.role.is_none()))
+        }
+    })
 }
 
 /// Stores a new password hash of either kind of account.
@@ -168,7 +206,7 @@ async fn note_refusal(
         entry.patient_id = entry.actor.patient_id();
     }
     app.store
-        .write(Lane::Interactive, move |tx| Ok(tx.audit(&entry)?))
+        .write(Lane::Essential, move |tx| Ok(tx.audit(&entry)?))
         .await
 }
 
@@ -220,7 +258,7 @@ pub async fn refresh(
     let actor = actor.clone();
     let (found, subject) = app
         .store
-        .write(Lane::Interactive, move |tx| {
+        .write(Lane::Essential, move |tx| {
             let found = sessions::presented(tx, &digest)?.ok_or(Error::BadRefreshToken)?;
             let Some(subject) = refreshable(tx, audience, &found)? else {
                 return Err(Error::BadRefreshToken);
@@ -275,6 +313,7 @@ fn refreshable(
 }
 
 /// Ends the session of a refresh token. Unknown tokens are no error: the session is over anyway.
+/// They are not in the audit log, which anybody could fill with them.
 ///
 /// # Errors
 /// When the store cannot do it.
@@ -284,17 +323,19 @@ pub async fn revoke(app: &App, actor: &Actor, token: &str) -> Result<(), Error> 
     };
     let digest = presented.digest();
     let actor = actor.clone();
-    app.store
-        .write(Lane::Interactive, move |tx| {
-            let Some(found) = sessions::presented(tx, &digest)? else {
-                let entry = Entry::new(&actor, "session.log_out").outcome(Outcome::Failed);
-                return Ok(tx.audit(&entry)?);
-            };
+    let result = app
+        .store
+        .write(Lane::Essential, move |tx| {
+            let found = sessions::presented(tx, &digest)?.ok_or(Error::BadRefreshToken)?;
             sessions::revoke(tx, &found.session_id)?;
             let actor = actor.becomes(who(found.owner, Role::Staff), Some(found.session_id));
             Ok(tx.audit(&Entry::new(&actor, "session.log_out"))?)
         })
-        .await
+        .await;
+    match result {
+        Err(Error::BadRefreshToken) => Ok(()),
+        result => result,
+    }
 }
 
 /// Who a request with this access token comes from.

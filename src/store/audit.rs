@@ -245,8 +245,15 @@ pub fn list(tx: &impl Read, filter: &AuditFilter) -> Result<Vec<AuditRow>, Store
     };
     conditions(filter.patient_id.is_some(), "patient_id = ?2");
     let actor_id = filter.actor.as_ref().and_then(|(_, id)| *id);
+    let kind = filter.actor.as_ref().map_or("", |(kind, _)| kind);
     conditions(filter.actor.is_some(), "actor_kind = ?3");
     conditions(actor_id.is_some(), "actor_id = ?4");
+    // The words that the partial indexes are found by.
+    conditions(
+        kind == "staff" && actor_id.is_some(),
+        "actor_kind = 'staff'",
+    );
+    conditions(kind == "patient" && actor_id.is_some(), "patient_id = ?4");
     conditions(
         filter.action.is_some(),
         "substr(action, 1, length(?5)) = ?5",

@@ -1,5 +1,7 @@
 //! Answers to writes that nothing in the data itself makes repeatable, kept for a day.
 
+use std::time::Duration;
+
 use rusqlite::params;
 
 use super::tx::{Read, one};
@@ -9,15 +11,20 @@ use crate::limits;
 /// A digest of who asked for what with which key.
 pub type IdempotencyKey = [u8; 32];
 
-/// The row that an earlier request with this key made.
+/// What was remembered for this key within the last `kept`, at most
+/// [`limits::IDEMPOTENCY_KEPT`].
 ///
 /// # Errors
 /// When the disk fails.
-pub fn find(tx: &impl Read, key: &IdempotencyKey) -> Result<Option<i64>, StoreError> {
+pub fn find(
+    tx: &impl Read,
+    key: &IdempotencyKey,
+    kept: Duration,
+) -> Result<Option<i64>, StoreError> {
     one(
         tx,
-        "SELECT row_id FROM idempotency WHERE key = ?",
-        [key],
+        "SELECT row_id FROM idempotency WHERE key = ? AND created_at >= ?",
+        params![key, tx.now().0 - millis(kept)],
         |row| row.get(0),
     )
 }
@@ -29,14 +36,17 @@ pub fn find(tx: &impl Read, key: &IdempotencyKey) -> Result<Option<i64>, StoreEr
 pub fn remember(tx: &WriteTx<'_>, key: &IdempotencyKey, row_id: i64) -> Result<(), StoreError> {
     let now = tx.now().0;
     tx.local(
-        "INSERT INTO idempotency (key, row_id, created_at) VALUES (?, ?, ?)",
+        "INSERT INTO idempotency (key, row_id, created_at) VALUES (?1, ?2, ?3)
+         ON CONFLICT DO UPDATE SET row_id = ?2, created_at = ?3",
         params![key, row_id, now],
     )?;
-    let age = i64::try_from(limits::IDEMPOTENCY_KEPT.as_millis()).unwrap_or(i64::MAX);
     tx.local(
         "DELETE FROM idempotency WHERE key IN
          (SELECT key FROM idempotency WHERE created_at < ? ORDER BY created_at LIMIT ?)",
-        params![now - age, limits::EXPIRED_ROWS_A_WRITE],
+        params![
+            now - millis(limits::IDEMPOTENCY_KEPT),
+            limits::EXPIRED_ROWS_A_WRITE
+        ],
     )?;
     Ok(())
 }
@@ -49,7 +59,7 @@ pub fn find_optional(
     tx: &impl Read,
     key: Option<&IdempotencyKey>,
 ) -> Result<Option<i64>, StoreError> {
-    key.map_or(Ok(None), |key| find(tx, key))
+    key.map_or(Ok(None), |key| find(tx, key, limits::IDEMPOTENCY_KEPT))
 }
 
 /// [`remember`] for a request that may have come without a key.
@@ -62,4 +72,8 @@ pub fn remember_optional(
     row_id: i64,
 ) -> Result<(), StoreError> {
     key.map_or(Ok(()), |key| remember(tx, key, row_id))
+}
+
+fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }

@@ -264,7 +264,11 @@ pub fn count_reading(tx: &mut WriteTx<'_>, id: i64, day: Date) -> Result<(), Sto
     let that_day = one(tx, sql, params![id, day.to_string()], |row| row.get(0))?.unwrap_or(1);
     if that_day == READINGS_A_DAY {
         let mut counters = counters(tx, id)?;
+        let clock_was_set_back = counters.last_day.is_some_and(|last| day <= last);
         counters.record(day, that_day);
+        if clock_was_set_back {
+            counters = rebuild(tx, id, counters.times_measured)?;
+        }
         return save_counters(tx, id, &counters);
     }
     // All readings of a day but the fourth move no streak.

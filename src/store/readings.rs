@@ -6,13 +6,15 @@ use rusqlite::{Row, params};
 use super::entity::READING;
 use super::tx::{Read, all, one};
 use super::{StoreError, WriteTx};
-use crate::domain::glucose::{NewReading, Reading, ReadingType};
+use crate::domain::glucose::{NewReading, Reading, ReadingType, Source};
 use crate::domain::time::Timestamp;
 
 const COLUMNS: &str = "id, patient_id, glucose_mg_dl, reading_type, measured_at, notes";
 /// Status codes: FHIR Observation.status `final` and `entered-in-error`.
 const FINAL: i64 = 1;
 const ENTERED_IN_ERROR: i64 = 2;
+/// The source code of readings that staff typed in.
+const STAFF: i64 = Source::BackOffice as i64;
 
 /// Inserts a reading taken at `measured_at` and recorded now.
 ///
@@ -60,28 +62,34 @@ pub fn mark_entered_in_error(tx: &mut WriteTx<'_>, id: i64) -> Result<(), StoreE
     tx.update(&READING, id, &[("status", Value::Int(ENTERED_IN_ERROR))])
 }
 
-/// A reading that counts, with when it was recorded.
+/// A reading with what only the node knows of it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Stored {
+    /// What was handed in.
+    pub reading: Reading,
+    /// When it came.
+    pub recorded_at: Timestamp,
+    /// False once it was marked as an error.
+    pub counts: bool,
+}
+
+/// One reading, also one that was marked as an error.
 ///
 /// # Errors
 /// When the disk fails.
-pub fn by_id(tx: &impl Read, id: i64) -> Result<Option<(Reading, Timestamp)>, StoreError> {
-    let sql =
-        format!("SELECT {COLUMNS}, recorded_at FROM reading WHERE id = ? AND status = {FINAL}");
+pub fn by_id(tx: &impl Read, id: i64) -> Result<Option<Stored>, StoreError> {
+    let sql = format!("SELECT {COLUMNS}, recorded_at, status FROM reading WHERE id = ?");
     one(tx, &sql, [id], |row| {
-        Ok((from_row(row)?, Timestamp(row.get(6)?)))
+        Ok(Stored {
+            reading: from_row(row)?,
+            recorded_at: Timestamp(row.get(6)?),
+            counts: row.get::<_, i64>(7)? == FINAL,
+        })
     })
 }
 
-/// Whose reading it was, when it was entered in error.
-///
-/// # Errors
-/// When the disk fails.
-pub fn withdrawn(tx: &impl Read, id: i64) -> Result<Option<i64>, StoreError> {
-    let sql = "SELECT patient_id FROM reading WHERE id = ? AND status = ?";
-    one(tx, sql, [id, ENTERED_IN_ERROR], |row| row.get(0))
-}
-
-/// The reading that `new` repeats: same patient, time, value, type, source and notes.
+/// The reading that `new` repeats: same patient, time, value, type, source and notes. A phone that
+/// hands in again what staff marked as an error repeats it; staff who do so mean a new reading.
 ///
 /// # Errors
 /// When the disk fails.
@@ -92,7 +100,8 @@ pub fn find_same(
 ) -> Result<Option<Reading>, StoreError> {
     let sql = format!(
         "SELECT {COLUMNS} FROM reading WHERE patient_id = ? AND measured_at = ? AND glucose_mg_dl = ?
-         AND reading_type = ? AND source = ? AND notes IS ? AND status = {FINAL} ORDER BY id LIMIT 1"
+         AND reading_type = ? AND source = ? AND notes IS ? AND (status = {FINAL} OR source <> {STAFF})
+         ORDER BY status, id LIMIT 1"
     );
     let parameters = params![
         new.patient_id,

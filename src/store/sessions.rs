@@ -26,6 +26,14 @@ impl Owner {
         }
     }
 
+    /// The column that names it.
+    const fn column(self) -> &'static str {
+        match self {
+            Self::Patient(_) => "patient_id",
+            Self::Staff(_) => "staff_id",
+        }
+    }
+
     fn from_row(row: &Row<'_>, first: usize) -> rusqlite::Result<Self> {
         match (row.get(first)?, row.get(first + 1)?) {
             (Some(id), None) => Ok(Self::Patient(id)),
@@ -169,6 +177,11 @@ pub fn advance(
             session_id
         ],
     )?;
+    // A session that is used for years must not keep every token that it ever had.
+    let sql = "DELETE FROM refresh_token WHERE digest IN (SELECT digest FROM refresh_token
+               WHERE session_id = ? AND expires_at < ? ORDER BY generation LIMIT ?)";
+    let few = limits::EXPIRED_ROWS_A_WRITE;
+    tx.local(sql, params![session_id, tx.now().0, few])?;
     insert_token(tx, session_id, family, digest, expires_at)
 }
 
@@ -212,11 +225,7 @@ pub fn revoke_all(
 ) -> Result<usize, StoreError> {
     tx.end_sessions();
     let (patient_id, staff_id) = owner.columns();
-    let column = if patient_id.is_some() {
-        "patient_id"
-    } else {
-        "staff_id"
-    };
+    let column = owner.column();
     let sql = format!(
         "UPDATE session SET revoked_at = ?1 WHERE {column} = ?2 AND revoked_at IS NULL AND id IS NOT ?3"
     );
@@ -233,7 +242,9 @@ pub enum RecoveryKind {
     Desk,
 }
 
-/// Stores the digest of a recovery code; those that the account had before stop working.
+/// Stores the digest of a recovery code; those of its kind that the account had before stop
+/// working. The other kind stays: anybody can ask for a mail, and a code read out at the desk must
+/// not become worthless by it.
 ///
 /// # Errors
 /// When the disk fails.
@@ -246,13 +257,15 @@ pub fn add_recovery(
 ) -> Result<(), StoreError> {
     let (patient_id, staff_id) = owner.columns();
     let now = tx.now().0;
-    forget_recoveries(tx, owner)?;
     let sql = "INSERT INTO recovery (digest, patient_id, staff_id, kind, created_at, expires_at)
                VALUES (?, ?, ?, ?, ?, ?)";
     let kind = match kind {
         RecoveryKind::Mail => "mail",
         RecoveryKind::Desk => "desk",
     };
+    let column = owner.column();
+    let former = format!("DELETE FROM recovery WHERE {column} = ? AND kind = ?");
+    tx.local(&former, params![patient_id.or(staff_id), kind])?;
     let values = params![digest, patient_id, staff_id, kind, now, expires_at.0];
     tx.local(sql, values)?;
     Ok(())
@@ -278,11 +291,7 @@ pub fn recovery(
 /// When the disk fails.
 pub fn forget_recoveries(tx: &WriteTx<'_>, owner: Owner) -> Result<(), StoreError> {
     let (patient_id, staff_id) = owner.columns();
-    let column = if patient_id.is_some() {
-        "patient_id"
-    } else {
-        "staff_id"
-    };
+    let column = owner.column();
     let sql = format!("DELETE FROM recovery WHERE {column} = ?");
     tx.local(&sql, [patient_id.or(staff_id)])?;
     Ok(())

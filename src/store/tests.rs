@@ -10,6 +10,7 @@ use super::*;
 mod disk;
 mod lanes_and_log;
 mod opening;
+mod plans;
 mod reading;
 mod schema;
 mod tampering;

@@ -370,6 +370,12 @@ impl ToSql for Bind<'_> {
         Ok(ToSqlOutput::Borrowed(match self.0 {
             Value::Null => ValueRef::Null,
             Value::Int(value) => ValueRef::Integer(*value),
+            Value::Real(value) if !value.is_finite() => {
+                // SQLite would store NaN as NULL, and the change log has no bytes for either.
+                return Err(rusqlite::Error::ToSqlConversionFailure(
+                    "not a finite number".into(),
+                ));
+            }
             Value::Real(value) => ValueRef::Real(*value),
             Value::Text(value) => ValueRef::Text(value.as_bytes()),
         }))

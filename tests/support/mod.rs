@@ -10,8 +10,8 @@
 )]
 
 use std::io::{BufRead, BufReader};
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
 
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use serde_json::Value;
@@ -22,10 +22,15 @@ pub(crate) const PATIENT: (&str, &str) = ("40123456", "thepassword");
 pub(crate) const OTHER_PATIENT: (&str, &str) = ("40123457", "thepassword2");
 pub(crate) const ADMIN: (&str, &str) = ("admin", "admin");
 
-/// The binary under test.
+/// The binary under test. It sees none of the settings of whoever runs the tests.
 pub(crate) fn islet() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_islet"));
-    command.env_remove("ISLET_DATA").env("ISLET_LOG", "warn");
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("ISLET_") {
+            command.env_remove(name);
+        }
+    }
+    command.env("ISLET_LOG", "warn");
     command
 }
 
@@ -44,7 +49,9 @@ pub(crate) fn run(command: &mut Command) -> String {
 /// A running node. Killed when dropped.
 pub(crate) struct Node {
     child: Child,
-    dir: TempDir,
+    data: PathBuf,
+    /// Where `data` lies, when it goes with the node.
+    dir: Option<TempDir>,
     pub(crate) patient_url: String,
     pub(crate) backoffice_url: String,
     pub(crate) https_url: String,
@@ -63,7 +70,14 @@ impl Node {
 
     /// Serves the data directory `node` inside `dir`.
     pub(crate) fn serve(dir: TempDir, flags: &[&str]) -> Self {
-        let (child, ready) = spawn(&dir.path().join("node"), flags);
+        let mut node = Self::start(&mut islet(), &dir.path().join("node"), flags);
+        node.dir = Some(dir);
+        node
+    }
+
+    /// Serves `data`, which stays when the node goes. `command` is [`islet`] with an environment.
+    pub(crate) fn start(command: &mut Command, data: &Path, flags: &[&str]) -> Self {
+        let (child, ready) = spawn(command, data, flags);
         let url = |name: &str| {
             let mut words = ready.split_whitespace().skip_while(|word| *word != name);
             words
@@ -77,13 +91,14 @@ impl Node {
             backoffice_url: url("backoffice"),
             https_url: url("https"),
             child,
-            dir,
+            data: data.to_owned(),
+            dir: None,
         }
     }
 
     /// The data directory.
-    pub(crate) fn data(&self) -> std::path::PathBuf {
-        self.dir.path().join("node")
+    pub(crate) fn data(&self) -> PathBuf {
+        self.data.clone()
     }
 
     pub(crate) fn pid(&self) -> u32 {
@@ -91,13 +106,16 @@ impl Node {
     }
 
     /// Stops the node as systemd would and returns its exit code.
-    pub(crate) fn stop(mut self) -> (Option<i32>, TempDir) {
+    pub(crate) fn stop(mut self) -> (Option<i32>, Option<TempDir>) {
         run(Command::new("kill")
             .arg("-TERM")
             .arg(self.child.id().to_string()));
-        let code = self.child.wait().unwrap().code();
-        let dir = std::mem::replace(&mut self.dir, tempfile::tempdir().unwrap());
-        (code, dir)
+        (self.child.wait().unwrap().code(), self.dir.take())
+    }
+
+    /// How the node ended by itself, once it has.
+    pub(crate) fn exit_status(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().unwrap()
     }
 
     /// Somebody without a token, at the patients' port.
@@ -134,8 +152,7 @@ impl Drop for Node {
 }
 
 /// Starts `serve` on free ports of loopback and waits for its ready line.
-fn spawn(data: &Path, flags: &[&str]) -> (Child, String) {
-    let mut command = islet();
+fn spawn(command: &mut Command, data: &Path, flags: &[&str]) -> (Child, String) {
     command.arg("serve").arg("--data").arg(data);
     for flag in ["--http", "--backoffice", "--https"] {
         if !flags.contains(&flag) {
@@ -195,7 +212,17 @@ impl Client {
     }
 
     pub(crate) async fn send(&self, request: RequestBuilder) -> Answer {
-        Answer::read(request.send().await.unwrap()).await
+        self.try_send(request).await.unwrap()
+    }
+
+    /// The answer, or none when the node went away before it was whole.
+    pub(crate) async fn try_send(&self, request: RequestBuilder) -> reqwest::Result<Answer> {
+        Answer::read(request.send().await?).await
+    }
+
+    /// The same client, token and all, at another address.
+    pub(crate) fn at(&self, base: &str) -> Self {
+        Self::new(base, self.token.clone())
     }
 
     pub(crate) async fn get(&self, path: &str) -> Answer {
@@ -239,16 +266,16 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
-    async fn read(response: Response) -> Self {
+    async fn read(response: Response) -> reqwest::Result<Self> {
         let (status, headers) = (response.status(), response.headers().clone());
-        let text = response.text().await.unwrap();
+        let text = response.text().await?;
         let body = serde_json::from_str(&text).unwrap_or_default();
-        Self {
+        Ok(Self {
             status,
             headers,
             body,
             text,
-        }
+        })
     }
 
     /// The body, when the status is this one.

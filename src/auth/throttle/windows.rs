@@ -5,24 +5,24 @@ use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;
 use std::net::{IpAddr, Ipv6Addr};
 
-use super::{RetryAfter, ThrottleLimits};
+use super::{RetryAfter, ThrottleLimits, Tried};
 
 /// What one attempt counts for.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Keys {
     /// A digest: the texts that attackers send have any length, and are nobody's business.
     account: [u8; 16],
-    network: IpAddr,
+    network: (Tried, IpAddr),
 }
 
 impl Keys {
-    pub(super) fn new(account: &str, address: IpAddr) -> Self {
+    pub(super) fn new(what: Tried, account: &str, address: IpAddr) -> Self {
         let digest = blake3::hash(account.trim().to_lowercase().as_bytes());
         let mut account = [0; 16];
         account.copy_from_slice(&digest.as_bytes()[..16]);
         Self {
             account,
-            network: network(address),
+            network: (what, network(address)),
         }
     }
 }
@@ -49,7 +49,7 @@ pub(super) enum Admission {
 /// The counts of all accounts and addresses.
 pub(super) struct Windows {
     accounts: Table<[u8; 16]>,
-    networks: Table<IpAddr>,
+    networks: Table<(Tried, IpAddr)>,
     window_ms: u64,
 }
 

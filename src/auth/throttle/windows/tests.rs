@@ -15,7 +15,7 @@ fn windows(keys: usize) -> Windows {
 }
 
 fn keys(account: &str, address: &str) -> Keys {
-    Keys::new(account, address.parse().unwrap())
+    Keys::new(Tried::LogIn, account, address.parse().unwrap())
 }
 
 fn refused(seconds: u64) -> Admission {
@@ -297,4 +297,23 @@ proptest! {
             }
         }
     }
+}
+
+#[test]
+fn what_is_tried_counts_for_itself() {
+    let mut windows = windows(100);
+    let of = |what, account: &str| Keys::new(what, account, "10.0.0.1".parse().unwrap());
+    for number in 0..5 {
+        fail(
+            &mut windows,
+            of(Tried::RecoveryMail, &format!("mail:{number}")),
+            0,
+        );
+    }
+    let mail = windows.try_admit(of(Tried::RecoveryMail, "mail:5"), 0);
+    assert_eq!(mail, refused(60));
+    let log_in = windows.try_admit(of(Tried::LogIn, "patient:1"), 0);
+    assert_eq!(log_in, Admission::Admitted);
+    let code = windows.try_admit(of(Tried::RecoveryCode, "reset:1"), 0);
+    assert_eq!(code, Admission::Admitted);
 }

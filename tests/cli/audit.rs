@@ -1,0 +1,169 @@
+//! `islet audit`: filters, pages, and the proof that the log is whole.
+
+use serde_json::Value;
+
+use super::{islet, islet_ok, vandalise};
+use crate::support::{self, Node, PATIENT};
+
+fn entries(node: &Node, filters: &[&str]) -> Vec<Value> {
+    let words = [&["audit", "log", "--json"], filters].concat();
+    let lines = islet_ok(&node.data(), &words);
+    lines
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
+}
+
+/// A node on which a patient was let in and refused, and an admin looked at the patients. Access
+/// is durable within a second, a write takes it along at once.
+async fn busy_node() -> Node {
+    let node = Node::seeded();
+    let refused = node.anonymous().token((PATIENT.0, "not this one")).await;
+    assert_eq!(refused.status.as_u16(), 401);
+    let admin = node.admin().await;
+    admin.get("/users/").await.expect(200);
+    let patient = node.patient().await;
+    patient
+        .post("/glucose/create?glucose_level=120&reading_type=CENA")
+        .await
+        .expect(201);
+    node
+}
+
+#[tokio::test]
+async fn entries_are_found_by_who_whose_what_and_how() {
+    let node = busy_node().await;
+    let all = entries(&node, &[]);
+    assert!(all.len() >= 6, "{all:?}");
+    let seqs: Vec<_> = all
+        .iter()
+        .map(|entry| entry["seq"].as_i64().unwrap())
+        .collect();
+    assert!(seqs.is_sorted_by(|a, b| a > b), "newest first: {seqs:?}");
+
+    let found = entries(&node, &["--action", "reading.create"]);
+    assert_eq!(found.len(), 1);
+    assert_eq!(found[0]["actor"], "patient:40123456");
+    assert_eq!(found[0]["patient"], "40123456");
+    assert_eq!(found[0]["outcome"], "ok");
+    assert_eq!(found[0]["address"], "127.0.0.1");
+    assert_eq!(entries(&node, &["--action", "reading."]).len(), 1);
+
+    for entry in entries(&node, &["--actor", "patient:40123456"]) {
+        assert_eq!(entry["actor"], "patient:40123456");
+    }
+    let admin = entries(&node, &["--actor", "staff:admin"]);
+    assert!(
+        admin.iter().any(|entry| entry["action"] == "patient.list"),
+        "{admin:?}"
+    );
+    assert!(admin.iter().all(|entry| entry["actor"] == "staff:admin"));
+    assert!(entries(&node, &["--actor", "patient:40123457"]).is_empty());
+    assert!(entries(&node, &["--patient", "40123457"]).is_empty());
+    assert!(!entries(&node, &["--patient", "40123456"]).is_empty());
+    assert_eq!(entries(&node, &["--actor", "operator"]).len(), 2);
+    let denied = entries(&node, &["--outcome", "denied"]);
+    assert_eq!(denied.len(), 1);
+    assert_eq!(denied[0]["actor"], "anonymous");
+}
+
+#[tokio::test]
+async fn pages_and_times_cut_the_log_without_gaps() {
+    let node = busy_node().await;
+    let all = entries(&node, &[]);
+    let mut paged: Vec<Value> = Vec::new();
+    loop {
+        let before = paged
+            .last()
+            .map_or(i64::MAX, |entry| entry["seq"].as_i64().unwrap());
+        let page = entries(&node, &["--limit", "2", "--before", &before.to_string()]);
+        assert!(page.len() <= 2);
+        if page.is_empty() {
+            break;
+        }
+        paged.extend(page);
+    }
+    // Looking does not leave entries: both are the same log.
+    assert_eq!(paged, all);
+
+    let middle = all[all.len() / 2]["time"].as_str().unwrap();
+    let (since, until) = (
+        entries(&node, &["--since", middle]),
+        entries(&node, &["--until", middle]),
+    );
+    assert_eq!(since.len() + until.len(), all.len());
+    assert!(!since.is_empty());
+    assert!(entries(&node, &["--since", "2199-01-01"]).is_empty());
+    assert_eq!(
+        entries(&node, &["--until", "2199-01-01T00:00:00Z"]).len(),
+        all.len()
+    );
+}
+
+#[tokio::test]
+async fn it_is_text_for_people() {
+    let node = busy_node().await;
+    let text = islet_ok(&node.data(), &["audit", "log", "--action", "reading."]);
+    assert!(
+        text.contains("patient:40123456 reading.create ok of patient 40123456"),
+        "{text}"
+    );
+}
+
+#[test]
+fn filters_that_make_no_sense_are_refused() {
+    let node = Node::seeded();
+    let run = |words: &[&str]| islet(&node.data(), &[&["audit", "log"], words].concat());
+    run(&["--actor", "doctor:x"]).refused(2, "patient:DNI");
+    run(&["--actor", "staff:nobody"]).refused(1, "nobody");
+    run(&["--patient", "1"]).refused(1, "there is no patient 1");
+    run(&["--since", "yesterday"]).refused(2, "yesterday");
+    run(&["--limit", "0"]).refused(2, "--limit");
+    run(&["--outcome", "great"]).refused(2, "great");
+}
+
+#[tokio::test]
+async fn verify_passes_beside_a_running_node_and_after_it() {
+    let node = busy_node().await;
+    assert!(islet_ok(&node.data(), &["audit", "verify"]).contains("whole"));
+    let (code, dir) = node.stop();
+    let dir = dir.unwrap();
+    assert_eq!(code, Some(0));
+    let data = dir.path().join("node");
+    let names = super::names_in(&data);
+    assert!(islet_ok(&data, &["audit", "verify"]).contains("whole"));
+    assert_eq!(super::names_in(&data), names, "it leaves nothing behind");
+}
+
+#[tokio::test]
+async fn what_a_killed_node_has_left_is_read_and_not_touched() {
+    let node = busy_node().await;
+    let pid = node.pid().to_string();
+    support::run(std::process::Command::new("kill").args(["-KILL", &pid]));
+    let (_, dir) = node.stop();
+    let dir = dir.unwrap();
+    let data = dir.path().join("node");
+    let files = ["islet.db", "islet.db-wal"].map(|name| data.join(name));
+    let before = files.each_ref().map(|file| std::fs::read(file).unwrap());
+    assert!(!before[1].is_empty(), "the last writes are in the log");
+    let log = islet_ok(&data, &["audit", "log", "--action", "reading.create"]);
+    assert!(log.contains("patient:40123456"), "{log}");
+    islet_ok(&data, &["audit", "verify"]);
+    islet_ok(&data, &["doctor"]);
+    assert!(files.each_ref().map(|file| std::fs::read(file).unwrap()) == before);
+}
+
+#[test]
+fn verify_finds_what_was_altered() {
+    let node = Node::seeded();
+    let (_, dir) = node.stop();
+    let dir = dir.unwrap();
+    let data = dir.path().join("node");
+    vandalise(&data.join("islet.db"), b"node.seed", b"node.nada");
+    let ended = islet(&data, &["audit", "verify"]);
+    ended.refused(3, "entry 2 was altered");
+    let ended = islet(&data, &["audit", "verify", "--json"]);
+    let report: Value = serde_json::from_str(&ended.out).unwrap();
+    assert_eq!(ended.code, 3);
+    assert_eq!(report["problems"].as_array().unwrap().len(), 1, "{report}");
+}

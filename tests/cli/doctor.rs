@@ -1,0 +1,133 @@
+//! `islet doctor`: every kind of damage is found, and said what to do about.
+
+use std::fs;
+
+use serde_json::Value;
+
+use super::{founded, islet, islet_ok, set_mode, vandalise};
+
+/// Runs the doctor, who must fail with exactly `check`.
+#[track_caller]
+fn fails(data: &std::path::Path, check: &str, advice: &str) {
+    let ended = islet(data, &["doctor", "--json"]);
+    assert_eq!(ended.code, 3, "{ended:?}");
+    let findings: Vec<Value> = serde_json::from_str(&ended.out).unwrap();
+    let failed: Vec<_> = findings
+        .iter()
+        .filter(|one| one["verdict"] == "fail")
+        .collect();
+    assert_eq!(failed.len(), 1, "{failed:?}");
+    assert_eq!(failed[0]["check"], check);
+    assert!(
+        failed[0]["text"].as_str().unwrap().contains(advice),
+        "{failed:?}"
+    );
+}
+
+#[test]
+fn a_healthy_node_passes_running_or_not() {
+    let (dir, data) = founded();
+    let said = islet_ok(&data, &["doctor", "--json"]);
+    let findings: Vec<Value> = serde_json::from_str(&said).unwrap();
+    assert_eq!(findings.len(), 10, "{said}");
+    let before = super::names_in(&data);
+    islet_ok(&data, &["doctor"]);
+    assert_eq!(
+        super::names_in(&data),
+        before,
+        "the doctor leaves nothing behind"
+    );
+    let _node = crate::support::Node::serve(dir, &[]);
+    islet_ok(&data, &["doctor"]);
+}
+
+#[test]
+fn open_permissions() {
+    let (_dir, data) = founded();
+    set_mode(&data.join("keys/token.p8"), 0o644);
+    fails(&data, "permissions", "chmod -R go=");
+    islet(&data, &["serve"]).refused(1, "chmod 600");
+}
+
+#[test]
+fn mistakes_in_the_configuration() {
+    let (_dir, data) = founded();
+    fs::write(data.join("config.toml"), "workers = 0\n").unwrap();
+    fails(&data, "configuration", "workers: 0 must be from 1");
+}
+
+#[test]
+fn a_lost_authority_is_not_replaced_in_silence() {
+    let (_dir, data) = founded();
+    fs::remove_file(data.join("tls/ca.key")).unwrap();
+    fails(&data, "certificates", "ca.key");
+    islet(&data, &["serve"]).refused(1, "ca.key");
+}
+
+#[test]
+fn a_lost_audit_key() {
+    let (_dir, data) = founded();
+    fs::write(data.join("keys/audit.key"), [7; 32]).unwrap();
+    fails(&data, "audit log", "audit verify");
+    fs::write(data.join("keys/audit.key"), "short").unwrap();
+    fails(&data, "audit log", "restore it from a backup");
+}
+
+#[test]
+fn an_altered_audit_log() {
+    let (_dir, data) = founded();
+    vandalise(&data.join("islet.db"), b"role admin", b"role staff");
+    fails(&data, "audit log", "entry 2 was altered");
+}
+
+#[test]
+fn a_damaged_password_hash() {
+    let (_dir, data) = founded();
+    vandalise(
+        &data.join("islet.db"),
+        b"$argon2id$v=19$m=19456",
+        b"$argon2xx$v=19$m=19456",
+    );
+    fails(&data, "password hashes", "staff dra.paz");
+}
+
+#[test]
+fn a_database_of_a_newer_version() {
+    let (_dir, data) = founded();
+    let path = data.join("islet.db");
+    let mut bytes = fs::read(&path).unwrap();
+    // user_version in the header of the file (https://sqlite.org/fileformat.html).
+    bytes[60..64].copy_from_slice(&99_u32.to_be_bytes());
+    fs::write(&path, bytes).unwrap();
+    fails(&data, "schema", "install a newer islet");
+    islet(&data, &["serve"]).refused(1, "install a newer islet");
+}
+
+#[test]
+fn a_file_that_is_no_database() {
+    let (_dir, data) = founded();
+    fs::write(data.join("islet.db"), vec![7; 8192]).unwrap();
+    fails(&data, "schema", "damaged");
+    islet(&data, &["serve"]).refused(74, "damaged");
+    islet(&data, &["audit", "verify"]).refused(74, "damaged");
+}
+
+#[test]
+fn a_page_that_was_overwritten() {
+    let (_dir, data) = founded();
+    let path = data.join("islet.db");
+    let mut bytes = fs::read(&path).unwrap();
+    let page = 4096;
+    // The page that holds an index entry of the founder's name.
+    let at = bytes
+        .windows(7)
+        .rposition(|window| window == b"dra.paz")
+        .unwrap()
+        / page
+        * page;
+    bytes[at..at + page].fill(0xa5);
+    fs::write(&path, bytes).unwrap();
+    let ended = islet(&data, &["doctor"]);
+    assert_eq!(ended.code, 3, "{ended:?}");
+    assert!(ended.out.contains("FAIL  database file"), "{ended:?}");
+}

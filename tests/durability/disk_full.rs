@@ -1,0 +1,77 @@
+//! A full disk: writes are refused with 507, nothing that was acknowledged is lost, reads go on,
+//! and writes work again as soon as there is room, without a restart.
+
+use std::io::Write as _;
+use std::path::Path;
+use std::time::Duration;
+
+use crate::check;
+use crate::disk::Disk;
+use crate::lab;
+use crate::load::{self, Ledger, Load, PHONES};
+use crate::support::Node;
+
+/// Several times what a node sets aside for such a day.
+const DISK_MIB: u32 = 96;
+/// Room that is left at first, in KiB: none, and enough for the end to come in the middle of a
+/// write, of a checkpoint, or when the index of the write-ahead log grows.
+const ROOM_KIB: [u32; 4] = [0, 36, 700, 3_000];
+/// Refusals that show that the disk stays full.
+const REFUSALS: u32 = 100;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_disk_refuses_writes_and_recovers_by_itself() {
+    for room_kib in ROOM_KIB {
+        let disk = match Disk::new(DISK_MIB) {
+            Ok(disk) => disk,
+            Err(reason) => return lab::skip("full disk", &reason),
+        };
+        fill_up(&disk, room_kib).await;
+    }
+}
+
+async fn fill_up(disk: &Disk, room_kib: u32) {
+    let data = disk.mount_point().join("node");
+    lab::seed(&data);
+    let ledger = Ledger::default();
+    let mut node = Node::start(&mut lab::islet(), &data, &[]);
+    let phone = load::phone(&node, None).await;
+    assert!(ledger.post_one(&phone).await);
+
+    let filler = disk.mount_point().join("filler");
+    fill(&filler, room_kib);
+    let load = Load::start(&phone, &ledger);
+    while ledger.open().refused.values().sum::<u32>() < REFUSALS {
+        assert_eq!(node.exit_status(), None, "room for {room_kib} KiB");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    load.finish().await;
+    let refused = std::mem::take(&mut ledger.open().refused);
+    assert!(
+        refused.keys().all(|status| [503, 507].contains(status)) && refused.contains_key(&507),
+        "room for {room_kib} KiB: {refused:?}"
+    );
+    check::served(&phone, &ledger).await;
+
+    std::fs::remove_file(&filler).unwrap();
+    let full = ledger.acknowledged();
+    for _ in 0..PHONES {
+        assert!(ledger.post_one(&phone).await);
+    }
+    assert_eq!(ledger.acknowledged(), full + PHONES, "once there is room");
+    assert_eq!(node.exit_status(), None);
+    drop(node);
+    check::stored(&data, &ledger).must_be_empty(&format!("room for {room_kib} KiB"));
+}
+
+/// Fills the disk with a file and then frees `room_kib`.
+fn fill(filler: &Path, room_kib: u32) {
+    let mut file = std::fs::File::create(filler).unwrap();
+    for chunk in [1 << 16, 1 << 12] {
+        while file.write_all(&vec![b'x'; chunk]).is_ok() {}
+    }
+    let bytes = file.metadata().unwrap().len();
+    file.set_len(bytes.saturating_sub(u64::from(room_kib) << 10))
+        .unwrap();
+    file.sync_all().unwrap();
+}
