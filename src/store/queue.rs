@@ -12,6 +12,8 @@ use crate::domain::queue::{QueueDay, QueueEntry, QueueState, SIZE_DEFAULT};
 const SIZE_SETTING: &str = "queue_size";
 const ENTRY: &str = "SELECT id, patient_id, state, priority FROM queue_entry";
 const LIVE: &str = "state IN ('PENDING', 'ACCEPTED', 'DENIED', 'CREATED')";
+/// Looks at live entries only: the entries of former days stay in the table for ever.
+const BY_LIVE: &str = "INDEXED BY queue_entry_live";
 
 /// The newest queue day; before the first one, a closed day with id 0.
 ///
@@ -38,12 +40,14 @@ pub fn current_day(tx: &impl Read) -> Result<QueueDay, StoreError> {
 }
 
 fn next_size(tx: &impl Read) -> Result<i64, StoreError> {
-    Ok(settings::get(tx, SIZE_SETTING)?
+    let size = settings::get(tx, SIZE_SETTING)?;
+    Ok(size
         .and_then(|size| size.parse().ok())
         .unwrap_or(SIZE_DEFAULT))
 }
 
-/// Places that waiting and accepted patients hold, over all days.
+/// Places that waiting and accepted patients hold. They move on with each new day, so those of
+/// former days hold none.
 ///
 /// # Errors
 /// When the disk fails.
@@ -92,7 +96,7 @@ pub fn set_size(tx: &mut WriteTx<'_>, size: i64) -> Result<(), StoreError> {
         tx.update(&QUEUE_DAY, day.id, &[("size", size.into())])?;
     }
     if next_size(tx)? != size {
-        settings::set(tx, SIZE_SETTING, &size.to_string())?;
+        tx.set_setting(SIZE_SETTING, &size.to_string())?;
     }
     Ok(())
 }
@@ -185,7 +189,7 @@ pub fn live_entries(
     tx: &impl Read,
     state: Option<QueueState>,
 ) -> Result<Vec<QueueEntry>, StoreError> {
-    let sql = format!("{ENTRY} WHERE {LIVE} AND state = coalesce(?, state) ORDER BY id");
+    let sql = format!("{ENTRY} {BY_LIVE} WHERE {LIVE} AND state = coalesce(?, state) ORDER BY id");
     all(tx, &sql, [state.map(QueueState::as_str)], from_row)
 }
 
@@ -194,9 +198,14 @@ pub fn live_entries(
 /// # Errors
 /// When the disk fails.
 pub fn rank(tx: &impl Read, entry: &QueueEntry) -> Result<i64, StoreError> {
-    let sql = "SELECT count(*) FROM queue_entry WHERE state = 'PENDING'
-               AND (priority > ?1 OR (priority = ?1 AND id < ?2))";
-    Ok(one(tx, sql, [entry.priority, entry.placement], |row| row.get(0))?.unwrap_or(0))
+    let sql = format!(
+        "SELECT count(*) FROM queue_entry {BY_LIVE} WHERE {LIVE} AND state = 'PENDING'
+         AND (priority > ?1 OR (priority = ?1 AND id < ?2))"
+    );
+    Ok(one(tx, &sql, [entry.priority, entry.placement], |row| {
+        row.get(0)
+    })?
+    .unwrap_or(0))
 }
 
 fn from_row(row: &Row<'_>) -> rusqlite::Result<QueueEntry> {

@@ -19,7 +19,7 @@ impl Demo {
         command.args(["demo", "--seed", "7", "--https", "off", "--data"]);
         command.arg(data);
         command.args(["--http", "127.0.0.1:0", "--backoffice", "127.0.0.1:0"]);
-        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.stdout(Stdio::piped()).stderr(Stdio::null());
         let mut child = command.spawn().unwrap();
         let mut said = Vec::new();
         for line in BufReader::new(child.stdout.take().unwrap()).lines() {
