@@ -92,10 +92,18 @@ fn one_line_tells_the_real_addresses_and_a_signal_ends_it_well() {
         let (code, rest, log) = node.end(signal);
         assert_eq!((code, rest.as_str()), (0, ""), "{log}");
         assert!(log.contains("stopped"), "{log}");
-        // A stopped node is one database file, and nothing that belongs to a process.
+        // The database of a stopped node is one file, and nothing that belongs to a process is left.
         assert_eq!(
             names_in(&data),
-            ["config.toml", "islet.db", "keys", "lock", "tls"]
+            [
+                "audit.head",
+                "ballast",
+                "config.toml",
+                "islet.db",
+                "keys",
+                "lock",
+                "tls"
+            ]
         );
     }
 }
@@ -179,7 +187,15 @@ fn addresses_that_cannot_be_are_refused_with_the_option_to_change() {
     // None of these has left a lock or a socket behind.
     assert_eq!(
         names_in(&data),
-        ["config.toml", "islet.db", "keys", "lock", "tls"]
+        [
+            "audit.head",
+            "ballast",
+            "config.toml",
+            "islet.db",
+            "keys",
+            "lock",
+            "tls"
+        ]
     );
 }
 

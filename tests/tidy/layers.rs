@@ -42,6 +42,7 @@ const LAYERS: [(&str, &[&str]); 14] = [
             "clock",
             "auth",
             "store::StoreError",
+            "store::Health",
             "store::staff::Staff",
             "store::idempotency::IdempotencyKey",
         ],
