@@ -115,7 +115,7 @@ async fn mark(app: &App, seed: u64) -> Result<(), DemoError> {
             if !patients::list(tx, 0, 1)?.is_empty() || !staff::list(tx, 0, 1)?.is_empty() {
                 return Err(DemoError::NotEmpty);
             }
-            settings::set(tx, SETTING, &seed.to_string())?;
+            tx.set_setting(SETTING, &seed.to_string())?;
             let entry = Entry::new(&Actor::operator(), "node.demo").on(Object::Node, 0);
             Ok(tx.audit(&entry.detail("invented people: not for real patients"))?)
         })

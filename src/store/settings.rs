@@ -1,21 +1,17 @@
-//! Settings that hold for the whole clinic, by name.
+//! Settings that hold for the whole clinic. Set by [`super::WriteTx::set_setting`].
 
+use super::StoreError;
 use super::tx::{Read, one};
-use super::{StoreError, WriteTx};
 
-/// The value of a setting, when it was ever set.
+/// The value of a setting.
 ///
 /// # Errors
 /// When the disk fails.
 pub fn get(tx: &impl Read, name: &str) -> Result<Option<String>, StoreError> {
-    let sql = "SELECT value FROM setting WHERE name = ?";
-    one(tx, sql, [name], |row| row.get(0))
-}
-
-/// Sets a value.
-///
-/// # Errors
-/// When the disk fails.
-pub fn set(tx: &mut WriteTx<'_>, name: &'static str, value: &str) -> Result<(), StoreError> {
-    tx.set_setting(name, value)
+    one(
+        tx,
+        "SELECT value FROM setting WHERE name = ?",
+        [name],
+        |row| row.get(0),
+    )
 }
