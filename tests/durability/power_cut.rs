@@ -44,9 +44,12 @@ impl Site {
         check::served(&phone, &self.ledger).await;
         let load = Load::start(&phone, &self.ledger);
         tokio::time::sleep(moments.next()).await;
-        self.disk.cut_power().unwrap();
+        let acknowledged = self
+            .disk
+            .cut_power(|| self.ledger.open().acknowledged.clone());
         drop(node);
         load.finish().await;
+        self.ledger.open().acknowledged = acknowledged.unwrap();
         self.disk.remount();
         self.phone = Some(phone);
         check::stored(&data, &self.ledger)
