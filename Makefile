@@ -2,12 +2,14 @@
 #
 #   make demo    a clinic with made-up people on this machine, with addresses and log-ins
 #   make test    formatting, lints, dependency rules, all tests
-#   make lab     power cuts, kills and broken disks, in their long form (root)
+#   make lab     power cuts, kills and failing disks, in their long form (root)
 #   make bench   the measurements
 #   make fmt     format the sources
 #   make clean   remove what was built (not demo-data, not a node's data)
 
 DATA ?= demo-data
+# Kills and power cuts of `make lab`.
+ROUNDS ?= 200
 
 .PHONY: demo test lab bench fmt deny clean
 .DEFAULT_GOAL := demo
@@ -25,7 +27,7 @@ test:
 
 lab:
 	@tools/setup-debian.sh lab
-	tools/lab.sh
+	ISLET_LAB_ROUNDS=$(ROUNDS) cargo test --locked --test durability -- --nocapture --include-ignored
 
 bench:
 	@tools/setup-debian.sh demo

@@ -69,13 +69,14 @@ pub const IDEMPOTENCY_KEPT: Duration = Duration::from_secs(24 * 3600);
 /// Expired rows (sessions, idempotency keys) deleted along with a write that adds one: more than
 /// one, so that the table shrinks; few, so that no write pays for a flood of the past.
 pub const EXPIRED_ROWS_A_WRITE: u32 = 8;
-/// Readings of one imported batch: two days of a sensor. Bounds how long people wait behind it.
-pub const IMPORTED_READINGS_MAX: usize = 1_000;
 /// Readings in one answer of the legacy API, which has no pages. The phone app keeps the last 200;
 /// this is over three months of a continuous sensor.
 pub const LEGACY_READINGS_MAX: u32 = 50_000;
 /// Patients, staff or appointments in one answer of the legacy API.
 pub const LEGACY_ROWS_MAX: u32 = 20_000;
+/// Readings written in one transaction of an import. A write that somebody waits for can come
+/// behind one such chunk, which takes some 20 ms: less than anybody notices.
+pub const IMPORT_READINGS_MAX: usize = 1_000;
 /// Space set aside for the day when the disk is full: log-outs and audit entries of weeks.
 pub const BALLAST_BYTES: u64 = 16 << 20;
 /// How often the end of the audit log is noted outside of the database. Entries of the last moments

@@ -46,7 +46,7 @@ class Node:
 
     def run(self, *words):
         """Runs a command of the binary to its end and returns what it printed."""
-        command = [BINARY, words[0], "--data", self.data, *words[1:]]
+        command = [BINARY, "--data", self.data, *words]
         done = subprocess.run(command, capture_output=True, text=True, env=self.environment)
         assert done.returncode == 0, f"{words}: {done.stdout}{done.stderr}"
         return done.stdout

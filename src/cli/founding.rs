@@ -21,6 +21,7 @@ use crate::config::Config;
 use crate::demo;
 use crate::domain::account::{Email, Username};
 use crate::domain::actor::{Actor, Role};
+use crate::domain::time::Timestamp;
 use crate::http::tls::CertificateAuthority;
 use crate::service::mail::Mailer;
 use crate::service::{self, App};
@@ -116,7 +117,11 @@ fn build_and_publish(data: &DataDir, new: &NewNode, first: First) -> Result<Stri
     refuse_occupied(data)?;
     clear(data).map_err(|error| Failure::io("clear", data.path(), &error))?;
     let stage = DataDir::new(data.join(STAGE));
-    let fingerprint = build(data, &stage, new)?;
+    let created_at = match &first {
+        First::Demo(plan) => plan.founded(),
+        _ => SystemClock.now(),
+    };
+    let fingerprint = build(data, &stage, new, created_at)?;
     node::block_on(fill(&stage, first))?;
     publish(data, &stage).map_err(|error| Failure::io("fill", data.path(), &error))?;
     Ok(fingerprint)
@@ -137,7 +142,12 @@ fn clear(data: &DataDir) -> io::Result<()> {
 }
 
 /// Keys, certificate authority, configuration and an empty database.
-fn build(data: &DataDir, stage: &DataDir, new: &NewNode) -> Result<String, Failure> {
+fn build(
+    data: &DataDir,
+    stage: &DataDir,
+    new: &NewNode,
+    created_at: Timestamp,
+) -> Result<String, Failure> {
     let io = |path: &Path| {
         let path = path.to_owned();
         move |error: io::Error| Failure::io("write", &path, &error)
@@ -169,7 +179,7 @@ fn build(data: &DataDir, stage: &DataDir, new: &NewNode) -> Result<String, Failu
         number: 0,
         node_id,
         clinic: new.clinic.clone(),
-        created_at: SystemClock.now(),
+        created_at,
     };
     Store::create(stage.path(), &replica, &audit_key)?;
     Ok(authority.fingerprint())
@@ -190,7 +200,7 @@ async fn fill(stage: &DataDir, first: First) -> Result<(), Failure> {
     filled
 }
 
-async fn put_first(app: &App, clock: &Arc<ManualClock>, first: First) -> Result<(), Failure> {
+async fn put_first(app: &App, clock: &ManualClock, first: First) -> Result<(), Failure> {
     let operator = Actor::operator();
     match first {
         First::Admin {
@@ -207,8 +217,7 @@ async fn put_first(app: &App, clock: &Arc<ManualClock>, first: First) -> Result<
         First::Demo(plan) => {
             let progress = Progress::new();
             let show = |what: &str, share: f64| progress.show(what, share);
-            let loaded = demo::load(app, clock, plan, &show).await;
-            loaded.map_err(|error| Failure::new(error.to_string()))?;
+            demo::load(app, clock, &plan, &show).await?;
         }
     }
     Ok(())

@@ -23,6 +23,7 @@ use crate::limits;
 use crate::mail::{Patience, Postman};
 use crate::service::App;
 use crate::service::mail::Mailer;
+pub(super) use listeners::Url;
 use signals::Signals;
 
 /// Options of `islet serve`; each wins over the environment and the configuration file.
@@ -70,6 +71,18 @@ impl ServeArgs {
 /// # Errors
 /// When the node cannot be opened or an address cannot be taken.
 pub(super) fn run(args: &ServeArgs, data: &DataDir) -> Result<(), Failure> {
+    run_telling(args, data, &|_| None)
+}
+
+/// The same; `tell` says what to print before the ready line.
+///
+/// # Errors
+/// As for [`run`].
+pub(super) fn run_telling(
+    args: &ServeArgs,
+    data: &DataDir,
+    tell: &dyn Fn(&[Url]) -> Option<String>,
+) -> Result<(), Failure> {
     data.require_node()?;
     let config = data.config(|config| args.apply(config))?;
     log::start(&config.log, config.log_format);
@@ -80,7 +93,7 @@ pub(super) fn run(args: &ServeArgs, data: &DataDir) -> Result<(), Failure> {
         .enable_all()
         .build()
         .map_err(|error| Failure::new(format!("cannot start threads: {error}")))?;
-    let served = runtime.block_on(serve(data, &config));
+    let served = runtime.block_on(serve(data, &config, tell));
     runtime.shutdown_timeout(limits::STOP_TASKS_TIMEOUT);
     match Arc::into_inner(served?) {
         Some(app) => app.store.close(),
@@ -91,7 +104,11 @@ pub(super) fn run(args: &ServeArgs, data: &DataDir) -> Result<(), Failure> {
 }
 
 /// Serves until a signal; the app comes back to be closed.
-async fn serve(data: &DataDir, config: &Config) -> Result<Arc<App>, Failure> {
+async fn serve(
+    data: &DataDir,
+    config: &Config,
+    tell: &dyn Fn(&[Url]) -> Option<String>,
+) -> Result<Arc<App>, Failure> {
     let signals = Signals::new()?;
     let (mailer, postman) = mail(data, config)?;
     let app = node::open(data, config, mailer).await;
@@ -104,7 +121,8 @@ async fn serve(data: &DataDir, config: &Config) -> Result<Arc<App>, Failure> {
         authority: identity.as_ref().map(|it| Arc::clone(it.authority())),
     };
     let bound = listeners::bind(&app, config, &options, identity.as_ref())?;
-    let ready = listeners::ready_line(&bound, identity.as_deref());
+    let urls = listeners::urls(&bound, identity.as_deref());
+    let ready = listeners::ready_line(&urls);
     let control = Control::bind(data)?;
 
     let (stop, stop_mail) = (CancellationToken::new(), CancellationToken::new());
@@ -115,8 +133,9 @@ async fn serve(data: &DataDir, config: &Config) -> Result<Arc<App>, Failure> {
     let control = tokio::spawn(control.serve(Arc::clone(&app), stop.clone()));
     let postman = postman.map(|postman| tokio::spawn(postman.run(stop_mail.clone())));
     tokio::spawn(known::warn(Arc::clone(&app)));
-    // Nobody has to read the line.
-    output::line(&ready).or_else(|failure| match failure.exit {
+    let told = tell(&urls).map_or_else(|| ready.clone(), |text| format!("{text}\n{ready}"));
+    // Nobody has to read it.
+    output::line(&told).or_else(|failure| match failure.exit {
         Exit::Ended => Ok(()),
         _ => Err(failure),
     })?;

@@ -1,108 +1,144 @@
-//! The queue of the demo: one day last month with resolutions, and today with people in each state.
+//! The queue of the demo: five days over as many months, and yesterday's, which is still open with
+//! people in every state.
 
-use super::{DemoError, Loader, MINUTE_MS, patient};
-use crate::domain::appointment::{Form, MOTIVES, Resolution};
+use super::calendar::{Calendar, SECOND_MS, later};
+use super::dice::Dice;
+use super::plan::{Event, Step};
 use crate::domain::queue::QueueAction;
-use crate::service::{appointments, queue};
 
-const PLACES: i64 = 12;
+/// Places of each day: more than anybody needs, so that some are free.
+pub(super) const PLACES: i64 = 12;
+/// The reason why a patient goes first.
+pub(super) const URGENT: &str = "Hipoglucemias nocturnas repetidas";
 
-impl Loader<'_> {
-    /// Plays both days.
-    pub(super) async fn run_queue(&mut self, people: &[i64]) -> Result<(), DemoError> {
-        let [a, b, c, d, e, f, g, h, i, j, k, ..] = people else {
-            return Err(DemoError::Data("too few people".into()));
+/// How far a patient comes on a day.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fate {
+    Pending,
+    First,
+    Accepted,
+    Denied,
+    Formed,
+    Resolved,
+    Cancelled,
+    NoShow,
+}
+
+use Fate::{Accepted, Cancelled, Denied, First, Formed, NoShow, Pending, Resolved};
+
+/// A queue day: how many days before today, and who comes, in the order in which they ask.
+type QueueDay = (i64, &'static [(usize, Fate)]);
+
+const DAYS: [QueueDay; 6] = [
+    (
+        132,
+        &[
+            (0, Resolved),
+            (6, Resolved),
+            (10, Resolved),
+            (12, Denied),
+            (11, Resolved),
+        ],
+    ),
+    (
+        119,
+        &[(1, Resolved), (7, Resolved), (13, NoShow), (2, Resolved)],
+    ),
+    (
+        91,
+        &[
+            (6, Resolved),
+            (3, Cancelled),
+            (0, Resolved),
+            (14, Resolved),
+            (21, Resolved),
+        ],
+    ),
+    (
+        61,
+        &[
+            (4, Resolved),
+            (15, Resolved),
+            (10, Denied),
+            (8, Resolved),
+            (5, Resolved),
+        ],
+    ),
+    (
+        33,
+        &[
+            (9, Resolved),
+            (1, Resolved),
+            (17, NoShow),
+            (16, Resolved),
+            (11, Resolved),
+        ],
+    ),
+    (
+        1,
+        &[
+            (0, Resolved),
+            (3, Accepted),
+            (20, Formed),
+            (12, Pending),
+            (19, Denied),
+            (14, Cancelled),
+            (2, Pending),
+            (15, NoShow),
+            (13, Accepted),
+            (18, First),
+            (16, Pending),
+        ],
+    ),
+];
+
+/// Everything that happens at the queue.
+pub(super) fn steps(seed: u64, calendar: Calendar) -> Vec<Step> {
+    let mut dice = Dice::new(seed, "queue", 0);
+    let mut steps = Vec::new();
+    let mut visits = [0; super::people::PATIENTS];
+    for (number, &(days_ago, people)) in DAYS.iter().enumerate() {
+        let mut happens = |minute: i64, event| {
+            let at = later(
+                calendar.at(days_ago, minute),
+                dice.between(0, 59) * SECOND_MS,
+            );
+            steps.push(Step { at, event });
         };
-        // A clock must not go back: the past day is played at the time of the present one.
-        self.clock
-            .set(self.plan.until_now(self.plan.now.0 - 180 * MINUTE_MS));
-        queue::resize(self.app, &self.admin, PLACES).await?;
-        queue::open(self.app, &self.doctor).await?;
-        for id in [a, b, c, g] {
-            self.whole_appointment(*id, true).await?;
+        happens(8 * 60, Event::OpenQueue);
+        for (place, &(patient, fate)) in people.iter().enumerate() {
+            let nth = place as i64;
+            let decide = |action| Event::Decide(patient, action);
+            happens(8 * 60 + 5 + 7 * nth, Event::Submit(patient));
+            match fate {
+                Pending => continue,
+                First => happens(9 * 60 + 25, Event::GoFirst(patient)),
+                Denied => happens(9 * 60 + 40 + 4 * nth, decide(QueueAction::Deny)),
+                _ => happens(9 * 60 + 40 + 4 * nth, decide(QueueAction::Accept)),
+            }
+            match fate {
+                Cancelled => happens(10 * 60 + 45 + 6 * nth, Event::Cancel(patient)),
+                NoShow => happens(13 * 60 + nth, decide(QueueAction::NoShow)),
+                Formed | Resolved => {
+                    let visit = visits[patient];
+                    visits[patient] += 1;
+                    happens(10 * 60 + 45 + 6 * nth, Event::SendForm { patient, visit });
+                    if fate == Resolved {
+                        let doctor = 1 + (number + place) % 2;
+                        let event = Event::Resolve {
+                            patient,
+                            visit,
+                            doctor,
+                        };
+                        happens(15 * 60 + 9 * nth, event);
+                    }
+                }
+                _ => {}
+            }
         }
-        queue::close(self.app, &self.doctor).await?;
-        queue::clear(self.app, &self.doctor).await?;
-
-        queue::open(self.app, &self.doctor).await?;
-        self.whole_appointment(*d, true).await?;
-        self.whole_appointment(*b, false).await?;
-        for id in [e, f] {
-            let place = self.submit(*id).await?;
-            queue::decide(self.app, &self.doctor, place, QueueAction::Accept).await?;
-        }
-        let denied = self.submit(*h).await?;
-        queue::decide(self.app, &self.doctor, denied, QueueAction::Deny).await?;
-        for id in [i, j, a, k] {
-            self.submit(*id).await?;
-        }
-        let urgent = self.submit(*c).await?;
-        let reason = Some("cetonas altas por teléfono".to_owned());
-        queue::prioritize(self.app, &self.doctor, urgent, 5, reason).await?;
-        Ok(())
-    }
-
-    async fn submit(&mut self, id: i64) -> Result<i64, DemoError> {
-        self.pass_minutes();
-        Ok(queue::submit(self.app, &patient(id)).await?.placement)
-    }
-
-    /// From the request to the form, and to the doctor's decision when `resolved`.
-    async fn whole_appointment(&mut self, id: i64, resolved: bool) -> Result<(), DemoError> {
-        let place = self.submit(id).await?;
-        self.pass_minutes();
-        queue::decide(self.app, &self.doctor, place, QueueAction::Accept).await?;
-        self.pass_minutes();
-        let form = self.form();
-        let made = appointments::create(self.app, &patient(id), form.clone()).await?;
-        if resolved {
-            self.pass_minutes();
-            let resolution = self.resolution(made.id, &form);
-            appointments::resolve(self.app, &self.doctor, resolution).await?;
-        }
-        Ok(())
-    }
-
-    fn pass_minutes(&mut self) {
-        use crate::clock::Clock;
-        let minutes = self.random.i64(1..4);
-        self.clock.set(
-            self.plan
-                .until_now(self.clock.now().0 + minutes * MINUTE_MS),
-        );
-    }
-
-    fn form(&mut self) -> Form {
-        let motive = MOTIVES[self.random.usize(0..MOTIVES.len())];
-        let other = motive == "OTRO";
-        Form {
-            glucose_objective: [100.0, 110.0, 120.0][self.random.usize(0..3)],
-            insulin_type: ["rapid", "slow", "mixed"][self.random.usize(0..3)].to_owned(),
-            dose: f64::from(self.random.u32(10..40)),
-            fast_insulin: ["Humalog", "NovoRapid", "Apidra"][self.random.usize(0..3)].to_owned(),
-            fixed_dose: f64::from(self.random.u32(2..8)),
-            ratio: f64::from(self.random.u32(8..18)),
-            sensitivity: f64::from(self.random.u32(30..70)),
-            pump_type: ["none", "pen", "pump"][self.random.usize(0..3)].to_owned(),
-            control_data: String::new(),
-            motives: vec![motive.to_owned()],
-            another_treatment: None,
-            other_motive: other.then(|| "cambio de turno de trabajo".to_owned()),
+        if number + 1 < DAYS.len() {
+            happens(18 * 60, Event::CloseQueue);
         }
     }
-
-    fn resolution(&mut self, appointment_id: i64, form: &Form) -> Resolution {
-        Resolution {
-            appointment_id,
-            change_basal_type: Some("Lantus".to_owned()),
-            change_basal_dose: Some(form.dose + 2.0),
-            change_basal_time: Some("22:00".to_owned()),
-            change_fast_type: Some(form.fast_insulin.clone()),
-            change_ratio: Some(form.ratio - 1.0),
-            change_sensitivity: Some(form.sensitivity),
-            emergency_care: false,
-            needed_physical_appointment: self.random.bool(),
-            glucose_scale: Some("[[70,120,2],[121,180,4],[181,250,6]]".to_owned()),
-        }
-    }
+    steps
 }

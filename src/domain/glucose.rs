@@ -127,6 +127,23 @@ pub struct NewReading {
     pub notes: Option<String>,
 }
 
+/// A reading of the past: recorded before, here or in another system.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PastReading {
+    /// The value.
+    pub glucose: Glucose,
+    /// The occasion.
+    pub reading_type: ReadingType,
+    /// Where it came from.
+    pub source: Source,
+    /// When it was taken.
+    pub measured_at: Timestamp,
+    /// When it was recorded: streaks count the days of this.
+    pub recorded_at: Timestamp,
+    /// Free text of the patient.
+    pub notes: Option<String>,
+}
+
 /// A stored reading.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Reading {

@@ -22,11 +22,10 @@ pub struct Counters {
 }
 
 impl Counters {
-    /// Takes in `count` readings on `day`, which has `readings_that_day` with them.
-    pub fn record(&mut self, day: Date, count: i64, readings_that_day: i64) {
-        self.times_measured += count;
-        let before = readings_that_day - count;
-        if before < READINGS_A_DAY && readings_that_day >= READINGS_A_DAY {
+    /// Takes in a reading on `day`, which is reading number `readings_that_day` of it.
+    pub fn record(&mut self, day: Date, readings_that_day: i64) {
+        self.times_measured += 1;
+        if readings_that_day == READINGS_A_DAY {
             self.count_day(day);
         }
     }
@@ -135,7 +134,7 @@ mod tests {
         let mut counters = Counters::default();
         let day = date(2026, 3, 5);
         for number in 1..=9 {
-            counters.record(day, 1, number);
+            counters.record(day, number);
             assert_eq!(counters.streak, i64::from(number >= 4), "reading {number}");
         }
         assert_eq!(counters.times_measured, 9);
@@ -145,7 +144,7 @@ mod tests {
     fn a_missed_day_ends_the_run_but_not_the_record() {
         let mut counters = Counters::default();
         for day in [5, 6, 7, 9] {
-            counters.record(date(2026, 3, day), 1, READINGS_A_DAY);
+            counters.record(date(2026, 3, day), READINGS_A_DAY);
         }
         assert_eq!((counters.streak, counters.max_streak), (1, 3));
         assert_eq!(counters.streak_on(date(2026, 3, 9)), 1);
@@ -161,7 +160,7 @@ mod tests {
             let mut full = Vec::new();
             for (index, &count) in readings.iter().enumerate() {
                 let day = first.checked_add(jiff::Span::new().days(index as i64)).unwrap();
-                (1..=count).for_each(|number| live.record(day, 1, number));
+                (1..=count).for_each(|number| live.record(day, number));
                 if count >= READINGS_A_DAY { full.push(day); }
             }
             let total = readings.iter().sum();

@@ -91,7 +91,16 @@ impl App {
         F: FnOnce(&mut WriteTx<'_>) -> Result<Audited<T>, Error> + Send + 'static,
         T: Send + 'static,
     {
-        let result = self.store.write(Lane::Interactive, job).await;
+        self.write_in(Lane::Interactive, refusal, job).await
+    }
+
+    /// The same in a lane of choice.
+    async fn write_in<T, F>(&self, lane: Lane, refusal: Entry, job: F) -> Result<T, Error>
+    where
+        F: FnOnce(&mut WriteTx<'_>) -> Result<Audited<T>, Error> + Send + 'static,
+        T: Send + 'static,
+    {
+        let result = self.store.write(lane, job).await;
         if let Err(error) = &result
             && error.is_refusal()
         {

@@ -74,7 +74,25 @@ pub async fn register(
     PasswordPolicy::PATIENT
         .check(&password, &names)
         .map_err(|error| Error::invalid("password")(Invalid(error.to_string())))?;
-    let hash = app.hasher.hash(&password).await?.to_stored();
+    let hash = app.hasher.hash(&password).await?;
+    register_hashed(app, actor, new, &hash, false, key).await
+}
+
+/// Registers a patient whose password was hashed before and is known to be acceptable, or must be
+/// replaced at the next log-in.
+///
+/// # Errors
+/// [`Error::Taken`] when the DNI, address or hospital account is in use.
+pub async fn register_hashed(
+    app: &App,
+    actor: &Actor,
+    new: NewPatient,
+    hash: &PasswordHash,
+    reset_required: bool,
+    key: Option<IdempotencyKey>,
+) -> Result<Patient, Error> {
+    policy::staff(app, actor, "patient.create")?;
+    let hash = hash.to_stored();
     let refusal = Entry::new(actor, "patient.create");
     let actor = actor.clone();
     app.write(refusal, move |tx| {
@@ -89,6 +107,9 @@ pub async fn register(
         free(tx, Unique::Email, new.email.as_str(), None)?;
         free(tx, Unique::HospitalAccount, &new.hospital_account, None)?;
         let id = patients::insert(tx, &new, &hash)?;
+        if reset_required {
+            patients::set_password(tx, id, &hash, true)?;
+        }
         idempotency::remember_optional(tx, key.as_ref(), id)?;
         let patient = patients::by_id(tx, id)?.ok_or(NO_PATIENT)?;
         let entry = Entry::new(&actor, "patient.create")

@@ -1,15 +1,18 @@
 //! Glucose readings: hand in, show, mark as an error.
 
+mod import;
+
+pub use import::{Imported, import_batch};
+
 use super::{App, Error, policy};
 use crate::domain::actor::Actor;
 use crate::domain::audit::{Entry, Object};
 use crate::domain::glucose::{NewReading, Reading};
 use crate::domain::streak::{ACHIEVEMENTS, Achievement, Attribute, Counters, READINGS_A_DAY};
-use crate::domain::text::Invalid;
 use crate::domain::time::Timestamp;
 use crate::limits;
 use crate::store::idempotency::{self, IdempotencyKey};
-use crate::store::{Audited, Lane, Read, WriteTx, patients, readings};
+use crate::store::{Audited, Read, WriteTx, patients, readings};
 
 /// How far back "latest" looks, by the time of the reading.
 const LATEST_MS: i64 = 15 * 24 * 3600 * 1000;
@@ -72,59 +75,6 @@ fn insert(
         notes: new.notes.clone(),
     };
     Ok(tx.audit(&entry.on(Object::Reading, id))?.with(reading))
-}
-
-/// Stores many readings of one patient at once, as a sensor or an import hands them over: one
-/// transaction, one change, one audit entry, behind the writes that people wait for. Every reading
-/// must have a time. Those that are stored already are passed over; answers how many were new.
-///
-/// # Errors
-/// [`Error::Forbidden`] for another patient's readings, [`Error::NotFound`] for an unknown patient,
-/// [`Error::Invalid`] for more than [`limits::IMPORTED_READINGS_MAX`] or a reading without a time.
-pub async fn import(
-    app: &App,
-    actor: &Actor,
-    patient_id: i64,
-    batch: Vec<NewReading>,
-) -> Result<i64, Error> {
-    if actor.patient_id() != Some(patient_id) {
-        policy::staff(app, actor, "reading.import")?;
-    }
-    if batch.len() > limits::IMPORTED_READINGS_MAX {
-        let most = format!(
-            "must have at most {} readings",
-            limits::IMPORTED_READINGS_MAX
-        );
-        return Err(Error::invalid("readings")(Invalid(most)));
-    }
-    if batch.is_empty() {
-        return Ok(0);
-    }
-    let actor = actor.clone();
-    app.store
-        .write(Lane::Bulk, move |tx| {
-            if !patients::exists(tx, patient_id)? {
-                return Err(NO_PATIENT);
-            }
-            let mut count = 0;
-            for new in &batch {
-                let Some(at) = new.measured_at.filter(|_| new.patient_id == patient_id) else {
-                    let reason = Invalid::new("must have a time and belong to this patient");
-                    return Err(Error::invalid("readings")(reason));
-                };
-                if readings::find_same(tx, new, at)?.is_none() {
-                    readings::insert(tx, new, at)?;
-                    count += 1;
-                }
-            }
-            let today = tx.now().day();
-            patients::count_readings(tx, patient_id, today, count)?;
-            let entry = Entry::new(&actor, "reading.import").of_patient(patient_id);
-            Ok(tx
-                .audit(&entry.detail(format!("{count} readings")))?
-                .with(count))
-        })
-        .await
 }
 
 fn find_repeated(

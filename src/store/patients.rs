@@ -1,5 +1,7 @@
 //! Patients and the counters that the app shows.
 
+use std::collections::BTreeMap;
+
 use islet_sync::op::Value;
 use jiff::civil::Date;
 use rusqlite::{Row, params};
@@ -257,41 +259,42 @@ pub fn readings_on(tx: &impl Read, id: i64, day: Date) -> Result<i64, StoreError
 /// # Errors
 /// When the disk fails.
 pub fn count_reading(tx: &mut WriteTx<'_>, id: i64, day: Date) -> Result<(), StoreError> {
-    count_readings(tx, id, day, 1)
-}
-
-/// Counts `count` new readings that were recorded on `day`.
-///
-/// # Errors
-/// When the disk fails.
-pub fn count_readings(
-    tx: &mut WriteTx<'_>,
-    id: i64,
-    day: Date,
-    count: i64,
-) -> Result<(), StoreError> {
-    if count == 0 {
-        return Ok(());
-    }
-    let sql = "INSERT INTO patient_day (patient_id, day, readings) VALUES (?1, ?2, ?3)
-               ON CONFLICT DO UPDATE SET readings = readings + ?3 RETURNING readings";
-    let after = one(tx, sql, params![id, day.to_string(), count], |row| {
-        row.get(0)
-    })?;
-    let after: i64 = after.unwrap_or(count);
-    if (after - count..after).contains(&(READINGS_A_DAY - 1)) {
+    let sql = "INSERT INTO patient_day (patient_id, day, readings) VALUES (?, ?, 1)
+               ON CONFLICT DO UPDATE SET readings = readings + 1 RETURNING readings";
+    let that_day = one(tx, sql, params![id, day.to_string()], |row| row.get(0))?.unwrap_or(1);
+    if that_day == READINGS_A_DAY {
         let mut counters = counters(tx, id)?;
         let clock_was_set_back = counters.last_day.is_some_and(|last| day <= last);
-        counters.record(day, count, after);
+        counters.record(day, that_day);
         if clock_was_set_back {
             counters = rebuild(tx, id, counters.times_measured)?;
         }
         return save_counters(tx, id, &counters);
     }
     // All readings of a day but the fourth move no streak.
-    let sql = "UPDATE patient_counter SET times_measured = times_measured + ? WHERE patient_id = ?";
-    tx.local(sql, [count, id])?;
+    let sql = "UPDATE patient_counter SET times_measured = times_measured + 1 WHERE patient_id = ?";
+    tx.local(sql, [id])?;
     Ok(())
+}
+
+/// Counts readings that were recorded on these days, which may be any days of the past.
+///
+/// # Errors
+/// When the disk fails.
+pub fn count_past_readings(
+    tx: &mut WriteTx<'_>,
+    id: i64,
+    days: &BTreeMap<Date, i64>,
+) -> Result<(), StoreError> {
+    let sql = "INSERT INTO patient_day (patient_id, day, readings) VALUES (?1, ?2, ?3)
+               ON CONFLICT DO UPDATE SET readings = readings + ?3";
+    for (day, readings) in days {
+        tx.local(sql, params![id, day.to_string(), readings])?;
+    }
+    let times_measured = counters(tx, id)?.times_measured + days.values().sum::<i64>();
+    // Not counted on: the days may come before, between or after those that are there.
+    let counters = rebuild(tx, id, times_measured)?;
+    save_counters(tx, id, &counters)
 }
 
 /// Takes back a reading that was recorded on `day` and turned out to be an error.

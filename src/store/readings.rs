@@ -16,7 +16,7 @@ const ENTERED_IN_ERROR: i64 = 2;
 /// The source code of readings that staff typed in.
 const STAFF: i64 = Source::BackOffice as i64;
 
-/// Inserts a reading taken at `measured_at`.
+/// Inserts a reading taken at `measured_at` and recorded now.
 ///
 /// # Errors
 /// When there is no such patient or the disk fails.
@@ -25,7 +25,20 @@ pub fn insert(
     new: &NewReading,
     measured_at: Timestamp,
 ) -> Result<i64, StoreError> {
-    let now = tx.now().0;
+    let now = tx.now();
+    insert_recorded(tx, new, measured_at, now)
+}
+
+/// Inserts a reading that was recorded at `recorded_at`, here or elsewhere.
+///
+/// # Errors
+/// When there is no such patient or the disk fails.
+pub fn insert_recorded(
+    tx: &mut WriteTx<'_>,
+    new: &NewReading,
+    measured_at: Timestamp,
+    recorded_at: Timestamp,
+) -> Result<i64, StoreError> {
     tx.insert(
         &READING,
         &[
@@ -35,7 +48,7 @@ pub fn insert(
             (new.source as i64).into(),
             FINAL.into(),
             measured_at.0.into(),
-            now.into(),
+            recorded_at.0.into(),
             new.notes.as_deref().into(),
         ],
     )

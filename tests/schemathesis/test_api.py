@@ -105,3 +105,4 @@ def test_the_api_is_what_its_description_says(node, which, tmp_path, capsys):
     # The node neither failed inside nor lost anything on the way.
     assert node.stop() == 0
     assert " ERROR " not in node.log() and "panicked" not in node.log(), node.log()
+    assert "whole" in node.run("audit", "verify")

@@ -32,10 +32,7 @@ const LAYERS: [(&str, &[&str]); 14] = [
     // From auth only the record of a refresh token, a plain value.
     ("store", &["domain", "clock", "auth::refresh"]),
     ("service", &["store", "domain", "clock", "auth"]),
-    (
-        "demo",
-        &["service", "store", "domain", "clock", "auth::Secret"],
-    ),
+    ("demo", &["service", "store", "domain", "clock", "auth"]),
     // Of the store only plain values: HTTP must never read or write by itself.
     (
         "http",

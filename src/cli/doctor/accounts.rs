@@ -1,4 +1,4 @@
-//! Checks of accounts: passwords that everybody knows, and hashes that nobody can match.
+//! Checks of accounts: invented people, passwords that everybody knows, and hashes that nobody can match.
 
 use std::sync::Arc;
 
@@ -6,9 +6,26 @@ use super::Finding;
 use crate::auth::SystemRandom;
 use crate::auth::password::{HasherLimits, PasswordHash, PasswordHasher};
 use crate::cli::{Failure, node};
+use crate::demo;
 use crate::limits::DOCTOR_PAGE;
 use crate::service::seed;
 use crate::store::{ReadTx, Snapshot, StoreError, patients, staff};
+
+/// A demo must not become a clinic.
+pub(super) fn invented(snapshot: &Snapshot) -> Finding {
+    let check = "people";
+    match snapshot.read(|tx| demo::seed_of(tx)) {
+        Ok(None) => Finding::ok(check, "this is no demo"),
+        Ok(Some(seed)) => Finding::warn(
+            check,
+            format!(
+                "this is the demo with seed {seed}, all people are invented: start with a new \
+                 data directory for real patients"
+            ),
+        ),
+        Err(error) => Finding::fail(check, error.to_string()),
+    }
+}
 
 /// Nobody should be able to log in with the log-ins of `islet seed`.
 pub(super) fn well_known(snapshot: &Snapshot) -> Finding {

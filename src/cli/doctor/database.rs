@@ -22,6 +22,7 @@ pub(super) fn check(data: &DataDir) -> Vec<Finding> {
         file(&snapshot),
         audit_log(&snapshot, data),
         clock_is_plausible(&snapshot),
+        accounts::invented(&snapshot),
         accounts::well_known(&snapshot),
         accounts::damaged_hashes(&snapshot),
     ]

@@ -52,23 +52,49 @@ pub(super) fn bind(
     Ok(bound)
 }
 
-/// What `islet serve` prints: every address with its real port.
-pub(super) fn ready_line(
-    bound: &[(&'static str, Bound)],
-    identity: Option<&TlsIdentity>,
-) -> String {
-    let mut line = "islet ready:".to_owned();
-    for (name, bound) in bound {
-        let url = match identity {
-            Some(identity) if bound.url().starts_with("https:") => {
-                let addr = bound.addr();
-                let fingerprint = identity.authority().fingerprint();
-                let host = host_for_people(addr, identity);
-                format!("https://{host}:{} (CA sha256 {fingerprint})", addr.port())
+/// Where the node can be reached.
+pub(in crate::cli) struct Url {
+    /// As in the ready line: nothing for the patients' API, else `backoffice ` or `https `.
+    pub(in crate::cli) name: &'static str,
+    /// The address with its real port.
+    pub(in crate::cli) url: String,
+    /// What its certificate is signed by.
+    pub(in crate::cli) fingerprint: Option<String>,
+}
+
+/// Every address.
+pub(super) fn urls(bound: &[(&'static str, Bound)], identity: Option<&TlsIdentity>) -> Vec<Url> {
+    let url = |(name, bound): &(&'static str, Bound)| match identity {
+        Some(identity) if bound.url().starts_with("https:") => {
+            let host = host_for_people(bound.addr(), identity);
+            Url {
+                name,
+                url: format!("https://{host}:{}", bound.addr().port()),
+                fingerprint: Some(identity.authority().fingerprint()),
             }
-            _ => bound.url(),
-        };
+        }
+        _ => Url {
+            name,
+            url: bound.url(),
+            fingerprint: None,
+        },
+    };
+    bound.iter().map(url).collect()
+}
+
+/// What `islet serve` prints: every address with its real port.
+pub(super) fn ready_line(urls: &[Url]) -> String {
+    let mut line = "islet ready:".to_owned();
+    for Url {
+        name,
+        url,
+        fingerprint,
+    } in urls
+    {
         line.push_str(&format!(" {name}{url}"));
+        if let Some(fingerprint) = fingerprint {
+            line.push_str(&format!(" (CA sha256 {fingerprint})"));
+        }
     }
     line
 }
