@@ -3,8 +3,9 @@
 //! Must never leave a mount, a loop device or a node behind, not even those of a run that was
 //! killed: names carry the process id of the run, and the next run clears up after dead ones.
 
+use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Child, Command, Output, Stdio};
 use std::sync::Once;
 
 use tempfile::TempDir;
@@ -12,11 +13,14 @@ use tempfile::TempDir;
 use crate::support::run;
 
 /// Temporary directories of the labs begin like this, then the process id of the run.
-const PREFIX: &str = "islet-lab-";
-/// `EXT4_IOC_SHUTDOWN` with `EXT4_GOING_FLAGS_NOLOGFLUSH`: the file system takes no more writes
-/// and drops what it has not yet flushed, its journal included. What a power cut does.
+const PREFIX: &str = "islet-durability-";
+/// `EXT4_IOC_SHUTDOWN` with `EXT4_GOING_FLAGS_NOLOGFLUSH`, at the word: the file system takes no
+/// more writes and drops what it has not yet flushed, its journal included.
 const SHUTDOWN: &str = "import fcntl, os, struct, sys
-fcntl.ioctl(os.open(sys.argv[1], os.O_RDONLY), 0x8004587d, struct.pack('I', 2))";
+disk = os.open(sys.argv[1], os.O_RDONLY)
+print('armed', flush=True)
+sys.stdin.readline()
+fcntl.ioctl(disk, 0x8004587d, struct.pack('I', 2))";
 
 /// A new temporary directory; what killed runs left is cleared first.
 pub(crate) fn directory() -> TempDir {
@@ -74,9 +78,20 @@ impl Disk {
 
     /// Drops everything that was not flushed.
     pub(crate) fn cut_power(&self) -> Result<(), String> {
+        self.fuse()?.blow()
+    }
+
+    /// Prepares a power cut.
+    pub(crate) fn fuse(&self) -> Result<Fuse, String> {
         let mut command = Command::new("python3");
         command.args(["-c", SHUTDOWN]).arg(self.mount_point());
-        attempt(&mut command).map(drop)
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        let process = command.stderr(Stdio::piped()).spawn();
+        let mut process = process.map_err(|error| format!("python3: {error}"))?;
+        let mut line = String::new();
+        let mut output = BufReader::new(process.stdout.take().unwrap());
+        output.read_line(&mut line).unwrap();
+        Ok(Fuse(process))
     }
 
     /// What the next boot does: the journal is replayed.
@@ -98,6 +113,18 @@ impl Disk {
     }
 }
 
+/// A power cut that waits for its moment.
+pub(crate) struct Fuse(Child);
+
+impl Fuse {
+    /// Cuts the power, or says why it cannot be cut here.
+    pub(crate) fn blow(self) -> Result<(), String> {
+        // Closes its standard input: the word it waits for.
+        let output = self.0.wait_with_output().unwrap();
+        succeeded("python3", &output).map(drop)
+    }
+}
+
 impl Drop for Disk {
     fn drop(&mut self) {
         clear(&self.home);
@@ -106,16 +133,22 @@ impl Drop for Disk {
 
 fn attempt(command: &mut Command) -> Result<String, String> {
     let program = command.get_program().to_string_lossy().into_owned();
-    match command.output() {
-        Ok(output) if output.status.success() => {
-            Ok(String::from_utf8_lossy(&output.stdout).into_owned())
-        }
-        Ok(output) => {
-            let text = String::from_utf8_lossy(&output.stderr).into_owned();
-            Err(format!("{program}: {}", text.trim().replace('\n', " ")))
-        }
-        Err(error) => Err(format!("{program}: {error}")),
+    let output = command.output();
+    succeeded(
+        &program,
+        &output.map_err(|error| format!("{program}: {error}"))?,
+    )
+}
+
+fn succeeded(program: &str, output: &Output) -> Result<String, String> {
+    if output.status.success() {
+        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    Err(format!(
+        "{program}: {}",
+        text.lines().last().unwrap_or_default()
+    ))
 }
 
 /// Unmounts, frees and deletes what belongs to one temporary directory.
@@ -149,8 +182,8 @@ fn clear_leftovers() {
         let name = entry.file_name().to_string_lossy().into_owned();
         let run = name
             .strip_prefix(PREFIX)
-            .and_then(|rest| rest.split('-').next());
-        if run.is_some_and(|run| !Path::new("/proc").join(run).exists()) {
+            .and_then(|rest| rest.split('-').next()?.parse::<u32>().ok());
+        if run.is_some_and(|run| !Path::new(&format!("/proc/{run}")).exists()) {
             kill_nodes(&entry.path());
             clear(&entry.path());
         }
