@@ -13,21 +13,20 @@ use tempfile::TempDir;
 use crate::support::run;
 
 /// Temporary directories of the labs begin like this, then the process id of the run.
-const PREFIX: &str = "islet-lab-";
+const PREFIX: &str = "islet-durability-";
 /// What lies in such a directory: the disk, where it is mounted, and for a logged disk its log and
 /// what was on it when the log began.
 const IMAGE: &str = "image";
 const MOUNT_POINT: &str = "mnt";
 const LOG: &str = "log";
 const ORIGINAL: &str = "original";
-/// `EXT4_IOC_SHUTDOWN` with `EXT4_GOING_FLAGS_NOLOGFLUSH`: the file system takes no more writes
-/// and drops what it has not yet flushed, its journal included. What a power cut does.
-/// Waits for a line first, so that the cut comes at once when it is asked for.
+/// `EXT4_IOC_SHUTDOWN` with `EXT4_GOING_FLAGS_NOLOGFLUSH`, at the word: the file system takes no
+/// more writes and drops what it has not yet flushed, its journal included.
 const SHUTDOWN: &str = "import fcntl, os, struct, sys
-root = os.open(sys.argv[1], os.O_RDONLY)
-print('ready', flush=True)
+disk = os.open(sys.argv[1], os.O_RDONLY)
+print('armed', flush=True)
 sys.stdin.readline()
-fcntl.ioctl(root, 0x8004587d, struct.pack('I', 2))";
+fcntl.ioctl(disk, 0x8004587d, struct.pack('I', 2))";
 
 /// A new temporary directory; what killed runs left is cleared first.
 pub(crate) fn directory() -> TempDir {
@@ -126,7 +125,7 @@ impl Disk {
     /// A new disk whose power can be cut, or why there can be none here.
     pub(crate) fn with_power(mib: u32) -> Result<Self, String> {
         let disk = Self::new(mib)?;
-        disk.cut_power(|| ())?;
+        disk.cut_power()?;
         disk.remount();
         Ok(disk)
     }
@@ -141,24 +140,22 @@ impl Disk {
         self.device.as_deref().unwrap().trim_start_matches("/dev/")
     }
 
-    /// Drops everything that was not flushed, at once after `before` has run.
-    ///
-    /// Only what was flushed when `before` ran has to be there afterwards. An fdatasync that is
-    /// under way while ext4 is shut down may report success for data that is lost: Linux 6.18 did
-    /// in 39 of 360 cuts under a program that only appends and flushes, each time with an
-    /// fdatasync that had not yet returned when the cut began.
-    pub(crate) fn cut_power<T>(&self, before: impl FnOnce() -> T) -> Result<T, String> {
+    /// Drops everything that was not flushed.
+    pub(crate) fn cut_power(&self) -> Result<(), String> {
+        self.fuse()?.blow()
+    }
+
+    /// Prepares a power cut.
+    pub(crate) fn fuse(&self) -> Result<Fuse, String> {
         let mut command = Command::new("python3");
         command.args(["-c", SHUTDOWN]).arg(self.mount_point());
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
-        let child = command.stderr(Stdio::piped()).spawn();
-        let mut child = child.map_err(|error| format!("python3: {error}"))?;
-        let mut ready = String::new();
-        let mut lines = BufReader::new(child.stdout.take().unwrap());
-        lines.read_line(&mut ready).unwrap();
-        let result = before();
-        drop(child.stdin.take());
-        succeeded("python3", child.wait_with_output()).map(|_| result)
+        let process = command.stderr(Stdio::piped()).spawn();
+        let mut process = process.map_err(|error| format!("python3: {error}"))?;
+        let mut line = String::new();
+        let mut output = BufReader::new(process.stdout.take().unwrap());
+        output.read_line(&mut line).unwrap();
+        Ok(Fuse(process))
     }
 
     /// What the next boot does: the journal is replayed.
@@ -180,6 +177,18 @@ impl Disk {
     }
 }
 
+/// A power cut that waits for its moment.
+pub(crate) struct Fuse(Child);
+
+impl Fuse {
+    /// Cuts the power, or says why it cannot be cut here.
+    pub(crate) fn blow(self) -> Result<(), String> {
+        // Closes its standard input: the word it waits for.
+        let output = self.0.wait_with_output().unwrap();
+        succeeded("python3", &output).map(drop)
+    }
+}
+
 impl Drop for Disk {
     fn drop(&mut self) {
         clear(&self.home);
@@ -198,21 +207,22 @@ fn format(image: &Path, mib: u32) -> Result<(), String> {
 
 fn attempt(command: &mut Command) -> Result<String, String> {
     let program = command.get_program().to_string_lossy().into_owned();
-    succeeded(&program, command.output())
+    let output = command.output();
+    succeeded(
+        &program,
+        &output.map_err(|error| format!("{program}: {error}"))?,
+    )
 }
 
-/// What the program printed, or why it could not do its work.
-fn succeeded(program: &str, output: std::io::Result<Output>) -> Result<String, String> {
-    match output {
-        Ok(output) if output.status.success() => {
-            Ok(String::from_utf8_lossy(&output.stdout).into_owned())
-        }
-        Ok(output) => {
-            let text = String::from_utf8_lossy(&output.stderr).into_owned();
-            Err(format!("{program}: {}", text.trim().replace('\n', " ")))
-        }
-        Err(error) => Err(format!("{program}: {error}")),
+fn succeeded(program: &str, output: &Output) -> Result<String, String> {
+    if output.status.success() {
+        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    Err(format!(
+        "{program}: {}",
+        text.lines().last().unwrap_or_default()
+    ))
 }
 
 /// Unmounts, frees, ends and deletes what belongs to one temporary directory.
@@ -248,8 +258,8 @@ fn clear_leftovers() {
         let name = entry.file_name().to_string_lossy().into_owned();
         let run = name
             .strip_prefix(PREFIX)
-            .and_then(|rest| rest.split('-').next());
-        if run.is_some_and(|run| !Path::new("/proc").join(run).exists()) {
+            .and_then(|rest| rest.split('-').next()?.parse::<u32>().ok());
+        if run.is_some_and(|run| !Path::new(&format!("/proc/{run}")).exists()) {
             clear(&entry.path());
         }
     }

@@ -90,7 +90,7 @@ async fn fail_from(calls: &str, first: u32) -> Result<(), String> {
         assert_eq!(ledger.acknowledged(), 10, "acknowledged in spite of {when}");
     }
 
-    disk.cut_power(|| ())?;
+    disk.cut_power()?;
     disk.remount();
     check::stored(&data, &ledger).must_be_empty(&when);
     let node = Node::start(&mut lab::islet(), &data, &[]);
