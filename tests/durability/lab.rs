@@ -34,11 +34,16 @@ impl Moments {
 
     /// The next moment, from 50 ms to 400 ms.
     pub(crate) fn next(&mut self) -> Duration {
+        Duration::from_micros(50_000 + self.below(350_000))
+    }
+
+    /// A number below `end`.
+    pub(crate) fn below(&mut self, end: u64) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut bits = self.0;
         bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        Duration::from_micros(50_000 + (bits ^ (bits >> 31)) % 350_000)
+        (bits ^ (bits >> 31)) % end
     }
 }
 

@@ -29,6 +29,8 @@ pub(crate) struct Book {
     pub(crate) sent: BTreeMap<i64, f64>,
     /// Row id to `measured_at`, for what was answered with 201.
     pub(crate) acknowledged: BTreeMap<i64, i64>,
+    /// Whether the power is going: answers prove nothing any more.
+    pub(crate) closed: bool,
     /// How many answers of each other status came.
     pub(crate) refused: BTreeMap<u16, u32>,
 }
@@ -55,6 +57,9 @@ impl Ledger {
             return false;
         };
         let mut book = self.open();
+        if book.closed {
+            return true;
+        }
         if answer.status == 201 {
             let id = answer.body["id"].as_i64().unwrap();
             assert_eq!(answer.body["glucose_level"], value);

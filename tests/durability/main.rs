@@ -2,8 +2,8 @@
 //! What a node acknowledged must be there afterwards, whole, with its change and its audit entry.
 //!
 //! Each lab has a short form that runs with every `cargo test`. `ISLET_LAB_ROUNDS=N` asks for N
-//! kills and cuts, `ISLET_LAB_SEED=N` for other moments, `--include-ignored` for a report on what a
-//! reading costs the disk. A lab that the machine has no means for says so and is recorded as
+//! kills and cuts, `ISLET_LAB_SEED=N` for other moments, `--include-ignored` for power cuts made from
+//! a log of the disk and for a report on what a reading costs the disk. A lab that the machine has no means for says so and is recorded as
 //! skipped.
 #![allow(
     clippy::unwrap_used,
@@ -14,6 +14,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod block_log;
 mod check;
 mod cost;
 mod disk;
@@ -23,3 +24,4 @@ mod kill;
 mod lab;
 mod load;
 mod power_cut;
+mod replay;
