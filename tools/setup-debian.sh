@@ -8,9 +8,9 @@
 set -euo pipefail
 
 demo=(cc:gcc make:make)
-test=("${demo[@]}" curl:curl openssl:openssl strace:strace mkfs.ext4:e2fsprogs
-  mount:mount losetup:mount python3:python3 chromium:chromium chromedriver:chromium-driver)
-lab=("${demo[@]}" strace:strace mkfs.ext4:e2fsprogs mount:mount losetup:mount)
+lab=("${demo[@]}" strace:strace mkfs.ext4:e2fsprogs mount:mount losetup:mount
+  qemu-storage-daemon:qemu-utils python3:python3)
+test=("${lab[@]}" curl:curl openssl:openssl chromium:chromium chromedriver:chromium-driver)
 
 case "${1:-}" in
   demo) wanted=("${demo[@]}") ;;
