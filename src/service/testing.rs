@@ -37,7 +37,7 @@ pub(crate) fn app(clock: Arc<dyn Clock>) -> (App, tempfile::TempDir) {
             refresh: 7 * day,
             patient_recovery: Duration::from_secs(900),
             staff_recovery: Duration::from_secs(300),
-            desk_code: day,
+            desk_code: Duration::from_secs(3_600),
         },
         clock,
         random: Arc::new(SystemRandom),

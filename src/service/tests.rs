@@ -15,18 +15,16 @@ use super::*;
 use crate::auth::Secret;
 use crate::auth::password::{HasherLimits, PasswordHash};
 use crate::auth::random::testing::SeededRandom;
-use crate::auth::throttle::ThrottleLimits;
 use crate::clock::ManualClock;
 use crate::domain::account::{Email, Username};
 use crate::domain::actor::{Role, Who};
 use crate::domain::patient::{Dni, NewPatient};
 use crate::domain::time::Timestamp;
 use crate::store::audit::{self, AuditFilter, AuditRow};
-use crate::store::{Lane, NewReplica, Read, ReadTx, StoreError};
+use crate::store::{Lane, Read, ReadTx, StoreError};
 
 /// 2026-03-05 15:04:09 in Argentina.
 const NOW: Timestamp = Timestamp(1_772_733_849_000);
-const KEY: [u8; 32] = [7; 32];
 const HOUR_MS: i64 = 3_600_000;
 const DAY_MS: i64 = 24 * HOUR_MS;
 /// The password of every patient and member of staff.
@@ -42,36 +40,11 @@ struct Clinic {
 
 impl Clinic {
     fn new() -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let replica = NewReplica {
-            number: 0,
-            node_id: "test".into(),
-            clinic: "Test".into(),
-            created_at: NOW,
-        };
-        Store::create(dir.path(), &replica, &KEY).unwrap();
         let clock = Arc::new(ManualClock::at(NOW));
-        let store = Store::open(dir.path(), KEY, clock.clone()).unwrap();
-        let random: Arc<dyn Random> = Arc::new(SeededRandom::new(7));
+        let (mut app, dir) = testing::app(clock.clone());
         let (mailer, mails) = tokio::sync::mpsc::channel(16);
-        let app = App {
-            store,
-            hasher: PasswordHasher::start(HasherLimits::default(), random.clone()).unwrap(),
-            tokens: TokenKeys::generate("test").unwrap().0,
-            session_cache: SessionCache::default(),
-            throttle: Throttle::new(ThrottleLimits::default()),
-            mailer: Mailer::new(mailer),
-            lifetimes: Lifetimes {
-                access: Duration::from_secs(1_800),
-                refresh: Duration::from_secs(7 * 24 * 3_600),
-                patient_recovery: Duration::from_secs(900),
-                staff_recovery: Duration::from_secs(300),
-                desk_code: Duration::from_secs(3_600),
-            },
-            clock: clock.clone(),
-            random,
-            started: Instant::now(),
-        };
+        app.mailer = Mailer::new(mailer);
+        app.random = Arc::new(SeededRandom::new(7));
         Self {
             app,
             clock,

@@ -91,7 +91,7 @@ pub(super) async fn token(
     }
 }
 
-/// Logs in on a task of its own: a client that hangs up does not get an attempt for nothing.
+/// Logs in on a task of its own: a refused attempt is in the audit log even when the client hangs up.
 async fn log_in(
     app: &Arc<App>,
     actor: &Actor,
