@@ -30,6 +30,29 @@ impl VersionVector {
         next
     }
 
+    /// Notes that `replica` is known up to `seq`; never lowers what was known.
+    pub fn raise(&mut self, replica: ReplicaNumber, seq: u64) {
+        crdts::CmRDT::apply(&mut self.0, Dot::new(replica.get(), seq));
+    }
+
+    /// Whether the change is known.
+    #[must_use]
+    pub fn contains(&self, replica: ReplicaNumber, seq: u64) -> bool {
+        self.seq(replica) >= seq
+    }
+
+    /// Replicas and seqs, in the order of the replicas' numbers.
+    pub fn iter(&self) -> impl Iterator<Item = (ReplicaNumber, u64)> {
+        self.0
+            .iter()
+            .filter_map(|dot| Some((ReplicaNumber::new(*dot.actor).ok()?, dot.counter)))
+    }
+
+    /// Greatest lower bound: what both nodes know.
+    pub fn meet(&mut self, other: &Self) {
+        self.0.glb(&other.0);
+    }
+
     /// Least upper bound: what two nodes know together. Commutative, associative, idempotent.
     pub fn merge(&mut self, other: &Self) {
         crdts::CvRDT::merge(&mut self.0, other.0.clone());

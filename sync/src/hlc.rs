@@ -4,6 +4,8 @@
 //! stamp made or seen before, whatever the wall clock does. It breaks ties between concurrent
 //! writes; causality is carried by dots, never by time.
 
+use crate::limits::CLOCK_AHEAD_MAX_MS;
+
 /// Bits of a stamp that hold the counter.
 const COUNTER_BITS: u32 = 16;
 
@@ -24,6 +26,18 @@ impl Hlc {
             Self(wall)
         } else {
             Self(self.0.saturating_add(1))
+        }
+    }
+
+    /// The local clock after a stamp from elsewhere came in: it moves on to that stamp, unless that lies
+    /// more than [`CLOCK_AHEAD_MAX_MS`] ahead of the wall clock. One wrong clock then spoils its own
+    /// stamps only, and nobody else's.
+    #[must_use]
+    pub const fn observe(self, remote: Self, wall_ms: i64) -> Self {
+        if remote.0 > self.0 && remote.millis() <= wall_ms.saturating_add(CLOCK_AHEAD_MAX_MS) {
+            remote
+        } else {
+            self
         }
     }
 
@@ -55,6 +69,17 @@ mod tests {
     fn a_full_counter_carries() {
         let full = Hlc((5 << COUNTER_BITS) | 0xffff);
         assert_eq!(full.tick(5), Hlc(6 << COUNTER_BITS));
+    }
+
+    #[test]
+    fn a_stamp_of_next_year_does_not_move_the_clock() {
+        let now_ms = 1_772_755_449_000;
+        let here = Hlc::default().tick(now_ms);
+        let near = Hlc::default().tick(now_ms + CLOCK_AHEAD_MAX_MS);
+        let far = Hlc::default().tick(now_ms + CLOCK_AHEAD_MAX_MS + 1);
+        assert_eq!(here.observe(near, now_ms), near);
+        assert_eq!(here.observe(far, now_ms), here);
+        assert_eq!(near.observe(here, now_ms), near);
     }
 
     proptest! {

@@ -4,16 +4,32 @@
 //! Pure by rule: bytes and states in, bytes and states out. It must never touch a file, a socket,
 //! a clock, a thread or a source of randomness; whoever calls it passes those results in.
 //!
+//! * [`chain`]: the hash chain over a log, and signed heads
+//! * [`causality`]: who had seen what, and what may be applied next
+//! * [`register`]: values that were written at the same time, and which of them is shown
+//! * [`rules`]: the replicated tables and how each field merges
+//! * [`apply`]: one operation on a state
+//! * [`exchange`]: what nodes say to each other
+//! * [`escrow`]: rights to the places of a queue day
 //! * [`id`]: replica numbers and the row ids built from them
 //! * [`dot`]: the name of a change, and version vectors
 //! * [`hlc`]: the hybrid logical clock
 //! * [`op`]: one operation on one row
 //! * [`change`]: the operations of one committed transaction, and their bytes
+//! * [`limits`]: every bound
 //! * [`varint`]: the integers that the bytes are made of
 
+pub mod apply;
+pub mod causality;
+pub mod chain;
 pub mod change;
 pub mod dot;
+pub mod escrow;
+pub mod exchange;
 pub mod hlc;
 pub mod id;
+pub mod limits;
 pub mod op;
+pub mod register;
+pub mod rules;
 pub mod varint;

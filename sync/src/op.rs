@@ -79,6 +79,17 @@ const REAL: u8 = 3;
 const TEXT: u8 = 4;
 
 impl<'a> Value<'a> {
+    /// The same value that borrows nothing.
+    #[must_use]
+    pub fn to_static(&self) -> Value<'static> {
+        match self {
+            Self::Null => Value::Null,
+            Self::Int(value) => Value::Int(*value),
+            Self::Real(value) => Value::Real(*value),
+            Self::Text(text) => Value::Text(Cow::Owned(text.clone().into_owned())),
+        }
+    }
+
     fn put(&self, out: &mut Vec<u8>) {
         match self {
             Self::Null => out.push(NULL),
