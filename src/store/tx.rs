@@ -378,6 +378,7 @@ impl ToSql for Bind<'_> {
             }
             Value::Real(value) => ValueRef::Real(*value),
             Value::Text(value) => ValueRef::Text(value.as_bytes()),
+            Value::Bytes(value) => ValueRef::Blob(value),
         }))
     }
 }

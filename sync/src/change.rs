@@ -5,7 +5,7 @@
 //! op     := entity(1) action(1) length(varint) row(varint) field*
 //! field  := number(1) value
 //! value  := 00 | 01 int(zigzag) | 02 tenths(zigzag) | 03 ieee754(8, big endian)
-//!         | 04 length(varint) utf8
+//!         | 04 length(varint) utf8 | 05 length(varint, <= 1024) bytes
 //! ```
 //!
 //! One change has one encoding. A decoder never allocates more than the input is long, times a
@@ -84,6 +84,8 @@ pub fn decode(bytes: &[u8]) -> Result<Vec<Op<'_>>, DecodeError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::op::BYTES_MAX;
+    use crate::varint::put_u64;
     use proptest::prelude::*;
 
     fn encode(ops: &[Op<'_>]) -> Vec<u8> {
@@ -103,6 +105,7 @@ mod tests {
                 .prop_filter("finite", |v| v.is_finite())
                 .prop_map(Value::Real),
             ".{0,20}".prop_map(|text| Value::Text(text.into())),
+            prop::collection::vec(any::<u8>(), 0..40).prop_map(|bytes| Value::Bytes(bytes.into())),
         ]
     }
 
@@ -141,6 +144,28 @@ mod tests {
             .map(|b| format!("{b:02x}"))
             .collect();
         assert_eq!(hex, golden);
+    }
+
+    #[test]
+    fn bytes_have_a_longest_length() {
+        let with = |len: usize| {
+            let mut body = vec![1, 1, 5];
+            put_u64(&mut body, len as u64);
+            body.resize(body.len() + len, 0xa5);
+            let mut bytes = vec![VERSION, 70, 3];
+            put_u64(&mut bytes, body.len() as u64);
+            bytes.extend(body);
+            bytes
+        };
+        let longest = Op {
+            entity: 70,
+            action: Action::Add,
+            row: RowId::from_i64(1).unwrap(),
+            fields: vec![(1, Value::from(&[0xa5; BYTES_MAX]))],
+        };
+        assert_eq!(encode(std::slice::from_ref(&longest)), with(BYTES_MAX));
+        assert_eq!(decode(&with(BYTES_MAX)), Ok(vec![longest]));
+        assert_eq!(decode(&with(BYTES_MAX + 1)), Err(DecodeError::Damaged(1)));
     }
 
     proptest! {

@@ -23,7 +23,7 @@ pub enum Action {
     Remove,
 }
 
-/// The value of a field; text is borrowed from the bytes that it was read from.
+/// The value of a field; text and bytes are borrowed from the bytes that it was read from.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Value<'a> {
     /// No value.
@@ -34,7 +34,12 @@ pub enum Value<'a> {
     Real(f64),
     /// Text in UTF-8.
     Text(Cow<'a, str>),
+    /// Bytes, such as a key or a digest; at most [`BYTES_MAX`] of them.
+    Bytes(Cow<'a, [u8]>),
 }
+
+/// The most bytes in a [`Value::Bytes`]: a certificate fits, a picture does not.
+pub const BYTES_MAX: usize = 1024;
 
 /// One operation.
 #[derive(Clone, Debug, PartialEq)]
@@ -77,6 +82,7 @@ const INT: u8 = 1;
 const TENTHS: u8 = 2;
 const REAL: u8 = 3;
 const TEXT: u8 = 4;
+const BYTES: u8 = 5;
 
 impl<'a> Value<'a> {
     /// The same value that borrows nothing.
@@ -112,6 +118,12 @@ impl<'a> Value<'a> {
                 put_u64(out, value.len() as u64);
                 out.extend(value.as_bytes());
             }
+            Self::Bytes(value) => {
+                debug_assert!(value.len() <= BYTES_MAX, "{} bytes", value.len());
+                out.push(BYTES);
+                put_u64(out, value.len() as u64);
+                out.extend(value.iter());
+            }
         }
     }
 
@@ -138,6 +150,13 @@ impl<'a> Value<'a> {
             TEXT => {
                 let len = usize::try_from(take_u64(input)?).ok()?;
                 Self::Text(Cow::Borrowed(str::from_utf8(take_bytes(input, len)?).ok()?))
+            }
+            BYTES => {
+                let len = usize::try_from(take_u64(input)?).ok()?;
+                if len > BYTES_MAX {
+                    return None;
+                }
+                Self::Bytes(Cow::Borrowed(take_bytes(input, len)?))
             }
             _ => return None,
         })
@@ -233,6 +252,18 @@ impl<'a> From<&'a str> for Value<'a> {
 impl<'a> From<&'a String> for Value<'a> {
     fn from(value: &'a String) -> Self {
         Self::Text(Cow::Borrowed(value))
+    }
+}
+
+impl<'a> From<&'a [u8]> for Value<'a> {
+    fn from(value: &'a [u8]) -> Self {
+        Self::Bytes(Cow::Borrowed(value))
+    }
+}
+
+impl<'a, const N: usize> From<&'a [u8; N]> for Value<'a> {
+    fn from(value: &'a [u8; N]) -> Self {
+        Self::Bytes(Cow::Borrowed(value))
     }
 }
 
