@@ -93,6 +93,7 @@ impl<'a> Value<'a> {
             Self::Int(value) => Value::Int(*value),
             Self::Real(value) => Value::Real(*value),
             Self::Text(text) => Value::Text(Cow::Owned(text.clone().into_owned())),
+            Self::Bytes(bytes) => Value::Bytes(Cow::Owned(bytes.clone().into_owned())),
         }
     }
 
