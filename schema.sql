@@ -20,11 +20,16 @@
 CREATE TABLE replica (
     only_row        INTEGER PRIMARY KEY CHECK (only_row = 1),
     number          INTEGER NOT NULL CHECK (number BETWEEN 0 AND 2097151),
+    replica_id      BLOB    NOT NULL CHECK (length(replica_id) = 16),
+    network         BLOB    NOT NULL CHECK (length(network) = 16),
     node_id         TEXT    NOT NULL,
     clinic          TEXT    NOT NULL,
     created_at      INTEGER NOT NULL,
     -- The hybrid logical clock: milliseconds << 16 | counter. Never goes back.
     hlc             INTEGER NOT NULL,
+    -- The newest change of this replica, and the chain hash after it (sync/src/chain.rs).
+    change_seq      INTEGER NOT NULL,
+    change_hash     BLOB    NOT NULL CHECK (length(change_hash) = 32),
     -- The newest audit entry. An audit log whose end was cut off no longer matches it.
     audit_seq       INTEGER NOT NULL,
     audit_hash      BLOB    NOT NULL CHECK (length(audit_hash) = 32)
@@ -39,12 +44,12 @@ CREATE TABLE setting (
 -- [replicated] Patients: people with an account for the phone app.
 CREATE TABLE patient (
     id                      INTEGER PRIMARY KEY,
-    dni                     TEXT    NOT NULL UNIQUE,
+    dni                     TEXT    NOT NULL,
     name                    TEXT    NOT NULL,
     surname                 TEXT    NOT NULL,
-    email                   TEXT    NOT NULL UNIQUE COLLATE NOCASE,
+    email                   TEXT    NOT NULL COLLATE NOCASE,
     tidepool                TEXT,
-    hospital_account        TEXT    NOT NULL UNIQUE,
+    hospital_account        TEXT    NOT NULL,
     blocked                 INTEGER NOT NULL DEFAULT 0 CHECK (blocked IN (0, 1)),
     password_hash           TEXT    NOT NULL,
     password_reset_required INTEGER NOT NULL DEFAULT 0 CHECK (password_reset_required IN (0, 1)),
@@ -55,11 +60,26 @@ CREATE TABLE patient (
     updated_at              INTEGER NOT NULL
 ) STRICT;
 
+-- Not UNIQUE: two nodes that were cut off from each other may each have registered the same person.
+-- A node refuses what it knows to be taken (src/store/patients.rs), and such twins are linked below.
+CREATE INDEX patient_by_dni ON patient (dni);
+CREATE INDEX patient_by_email ON patient (email);
+CREATE INDEX patient_by_hospital_account ON patient (hospital_account);
+
+-- [derived] Patients who were registered with one DNI on two nodes are one: rows that name the
+-- alias name `patient_id` instead, the smallest id among them.
+CREATE TABLE patient_link (
+    alias           INTEGER PRIMARY KEY,
+    patient_id      INTEGER NOT NULL
+) STRICT;
+
+CREATE INDEX patient_link_by_patient ON patient_link (patient_id);
+
 -- [replicated] Doctors, the front desk and administrators.
 CREATE TABLE staff (
     id                      INTEGER PRIMARY KEY,
-    username                TEXT    NOT NULL UNIQUE COLLATE NOCASE,
-    email                   TEXT    NOT NULL UNIQUE COLLATE NOCASE,
+    username                TEXT    NOT NULL COLLATE NOCASE,
+    email                   TEXT    NOT NULL COLLATE NOCASE,
     blocked                 INTEGER NOT NULL DEFAULT 0 CHECK (blocked IN (0, 1)),
     password_hash           TEXT    NOT NULL,
     password_reset_required INTEGER NOT NULL DEFAULT 0 CHECK (password_reset_required IN (0, 1)),
@@ -67,7 +87,10 @@ CREATE TABLE staff (
     updated_at              INTEGER NOT NULL
 ) STRICT;
 
--- [replicated] Roles are a set: an observed-remove set once nodes exchange changes.
+CREATE INDEX staff_by_username ON staff (username);
+CREATE INDEX staff_by_email ON staff (email);
+
+-- [replicated] Roles are a set; a role taken away wins over the same role given elsewhere.
 CREATE TABLE staff_role (
     staff_id        INTEGER NOT NULL REFERENCES staff (id),
     role            TEXT    NOT NULL CHECK (role IN ('staff', 'admin')),
@@ -93,6 +116,22 @@ CREATE TABLE reading (
 -- Serves "newest page of one patient", "last 15 days" and the search for the same reading.
 CREATE INDEX reading_by_patient ON reading (patient_id, measured_at);
 
+-- [derived] A reading that came in through two nodes is one: this id means that one, the smallest.
+CREATE TABLE reading_alias (
+    alias           INTEGER PRIMARY KEY,
+    reading_id      INTEGER NOT NULL
+) STRICT;
+
+CREATE INDEX reading_alias_by_reading ON reading_alias (reading_id);
+
+-- [derived] What a reading was made with, once it was corrected: by this its twins are found.
+CREATE TABLE reading_origin (
+    reading_id      INTEGER PRIMARY KEY,
+    glucose_mg_dl   REAL    NOT NULL,
+    reading_type    INTEGER NOT NULL,
+    notes           TEXT
+) STRICT;
+
 -- [derived] Readings of one patient recorded on one day: streaks and counters come from it.
 CREATE TABLE patient_day (
     patient_id      INTEGER NOT NULL REFERENCES patient (id),
@@ -110,7 +149,8 @@ CREATE TABLE patient_counter (
     streak_last_day TEXT
 ) STRICT;
 
--- [replicated] One opening of the appointment queue. The newest row is the current queue day.
+-- [replicated] One opening of the appointment queue. That with the newest `opened_at` is the current
+-- queue day. `size` is what staff wish; `queue_right` says which places there are.
 CREATE TABLE queue_day (
     id              INTEGER PRIMARY KEY,
     size            INTEGER NOT NULL CHECK (size BETWEEN 0 AND 10000),
@@ -133,16 +173,38 @@ CREATE TABLE queue_entry (
     CHECK (priority = 0 OR priority_reason IS NOT NULL)
 ) STRICT;
 
--- One live entry per patient, over all days: waiting patients move on with the queue.
-CREATE UNIQUE INDEX queue_entry_live ON queue_entry (patient_id)
+CREATE INDEX queue_day_by_opening ON queue_day (opened_at, id);
+
+-- One live entry per patient, over all days: waiting patients move on with the queue. Not UNIQUE: a
+-- patient may have asked on two nodes that were cut off from each other; the earlier entry counts.
+CREATE INDEX queue_entry_live ON queue_entry (patient_id)
     WHERE state IN ('PENDING', 'ACCEPTED', 'DENIED', 'CREATED');
 CREATE INDEX queue_entry_by_day ON queue_entry (queue_day_id, state);
+
+-- [replicated] Rights to places of a queue day (sync/src/escrow.rs). The author of a row is the
+-- replica in its id.
+CREATE TABLE queue_right (
+    id              INTEGER PRIMARY KEY,
+    queue_day_id    INTEGER NOT NULL REFERENCES queue_day (id),
+    -- 1 minted, 2 handed over to `to_replica`, 3 burnt, 4 used for `queue_entry_id`
+    kind            INTEGER NOT NULL CHECK (kind BETWEEN 1 AND 4),
+    count           INTEGER NOT NULL CHECK (count > 0),
+    to_replica      INTEGER,
+    queue_entry_id  INTEGER REFERENCES queue_entry (id),
+    -- 1 once another right took the place of a used one
+    replaced        INTEGER NOT NULL DEFAULT 0 CHECK (replaced IN (0, 1)),
+    CHECK ((kind = 2) = (to_replica IS NOT NULL)),
+    CHECK ((kind = 4) = (queue_entry_id IS NOT NULL))
+) STRICT;
+
+CREATE INDEX queue_right_by_day ON queue_right (queue_day_id, kind);
+CREATE INDEX queue_right_by_entry ON queue_right (queue_entry_id) WHERE queue_entry_id IS NOT NULL;
 
 -- [replicated] The clinical form that an accepted patient sends.
 CREATE TABLE appointment (
     id                INTEGER PRIMARY KEY,
     patient_id        INTEGER NOT NULL REFERENCES patient (id),
-    queue_entry_id    INTEGER UNIQUE REFERENCES queue_entry (id),
+    queue_entry_id    INTEGER REFERENCES queue_entry (id),
     glucose_objective REAL    NOT NULL,
     insulin_type      TEXT    NOT NULL,
     dose              REAL    NOT NULL,
@@ -155,10 +217,13 @@ CREATE TABLE appointment (
     motives           TEXT    NOT NULL CHECK (json_valid(motives)),
     another_treatment TEXT,
     other_motive      TEXT,
-    created_at        INTEGER NOT NULL
+    created_at        INTEGER NOT NULL,
+    -- The resolution that holds. Two that were written at the same time are a conflict.
+    resolution_id     INTEGER
 ) STRICT;
 
 CREATE INDEX appointment_by_patient ON appointment (patient_id);
+CREATE INDEX appointment_by_queue_entry ON appointment (queue_entry_id) WHERE queue_entry_id IS NOT NULL;
 
 -- [replicated] What the doctor decided. A later one replaces the former, which stays readable.
 CREATE TABLE resolution (
@@ -176,8 +241,6 @@ CREATE TABLE resolution (
     staff_id                    INTEGER REFERENCES staff (id),
     created_at                  INTEGER NOT NULL
 ) STRICT;
-
-CREATE INDEX resolution_by_appointment ON resolution (appointment_id);
 
 -- [local until sessions replicate] One log-in on one device: a family of refresh tokens, with the
 -- state that src/auth/refresh.rs decides by.
@@ -233,14 +296,112 @@ CREATE TABLE idempotency (
 
 CREATE INDEX idempotency_by_age ON idempotency (created_at);
 
--- The change log: one row per committed transaction that changed replicated rows. `ops` is the
--- encoding of sync/src/op.rs. Rows are grouped into signed, compressed segments when nodes
--- exchange them.
+-- [replicated] The replicas of the network and the keys of their nodes. A revoked replica is cut off
+-- after its change `cut_seq`: what comes after is kept aside and never applied.
+CREATE TABLE member (
+    id              INTEGER PRIMARY KEY,
+    number          INTEGER NOT NULL CHECK (number BETWEEN 0 AND 2097151),
+    replica_id      BLOB    NOT NULL CHECK (length(replica_id) = 16),
+    -- Ed25519: signs the log and the peer connections of the node.
+    public_key      BLOB    NOT NULL CHECK (length(public_key) = 32),
+    -- Ed25519: signs the access tokens of the node.
+    token_key       BLOB    NOT NULL CHECK (length(token_key) = 32),
+    name            TEXT    NOT NULL,
+    -- Where other nodes reach it: JSON list of HOST:PORT.
+    addresses       TEXT    NOT NULL CHECK (json_valid(addresses)),
+    created_at      INTEGER NOT NULL,
+    cut_seq         INTEGER,
+    cut_hash        BLOB,
+    revoked_at      INTEGER
+) STRICT;
+
+CREATE INDEX member_by_number ON member (number);
+
+-- [replicated] A conflict that somebody settled, and why.
+CREATE TABLE settlement (
+    id              INTEGER PRIMARY KEY,
+    entity          INTEGER NOT NULL,
+    row_id          INTEGER NOT NULL,
+    field           INTEGER NOT NULL,
+    reason          TEXT    NOT NULL,
+    staff_id        INTEGER REFERENCES staff (id),
+    created_at      INTEGER NOT NULL
+) STRICT;
+
+-- [replicated] Values of fields that were written after their row was made, and not replaced since:
+-- one row for each, more than one when they were written at the same time (sync/src/register.rs).
+-- The row itself shows the one that the rules choose.
+CREATE TABLE register (
+    entity          INTEGER NOT NULL,
+    row_id          INTEGER NOT NULL,
+    field_group     INTEGER NOT NULL,
+    element         TEXT    NOT NULL,
+    replica         INTEGER NOT NULL,
+    seq             INTEGER NOT NULL,
+    hlc             INTEGER NOT NULL,
+    -- One operation in the encoding of sync/src/change.rs.
+    fields          BLOB    NOT NULL,
+    -- Whether people are to look at the siblings.
+    conflict        INTEGER NOT NULL CHECK (conflict IN (0, 1)),
+    PRIMARY KEY (entity, row_id, field_group, element, replica, seq)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX register_conflict ON register (entity, row_id) WHERE conflict = 1;
+
+-- The newest changes of this replica: one row per committed transaction that changed replicated
+-- rows. `ops` is the encoding of sync/src/change.rs. Rows that a segment holds are removed.
 CREATE TABLE change (
     seq             INTEGER PRIMARY KEY,
     hlc             INTEGER NOT NULL,
     ops             BLOB    NOT NULL
 ) STRICT;
+
+-- The logs of all replicas, this one's older part included, in compressed runs
+-- (sync/src/segment.rs), each with the chain hash at its end and the author's signature over it.
+CREATE TABLE segment (
+    id              INTEGER PRIMARY KEY,
+    number          INTEGER NOT NULL,
+    first_seq       INTEGER NOT NULL,
+    last_seq        INTEGER NOT NULL CHECK (last_seq >= first_seq),
+    -- Stamp of the first change: runs of several logs are sent in this order.
+    hlc             INTEGER NOT NULL,
+    hash            BLOB    NOT NULL CHECK (length(hash) = 32),
+    signature       BLOB    NOT NULL CHECK (length(signature) = 64),
+    bytes           BLOB    NOT NULL
+) STRICT;
+
+CREATE UNIQUE INDEX segment_by_log ON segment (number, last_seq);
+
+-- [local] The logs of the other replicas: how far they are stored here, and how far applied.
+CREATE TABLE log (
+    number          INTEGER PRIMARY KEY,
+    replica_id      BLOB    NOT NULL CHECK (length(replica_id) = 16),
+    public_key      BLOB    NOT NULL CHECK (length(public_key) = 32),
+    seq             INTEGER NOT NULL,
+    hash            BLOB    NOT NULL CHECK (length(hash) = 32),
+    applied         INTEGER NOT NULL CHECK (applied <= seq),
+    -- Set when the author contradicted itself or was revoked: nothing more is taken. Says why.
+    stopped         TEXT
+) STRICT;
+
+-- [derived] What the author of each log had seen of the others at its newest applied change.
+CREATE TABLE context (
+    author          INTEGER NOT NULL,
+    of              INTEGER NOT NULL,
+    seq             INTEGER NOT NULL,
+    PRIMARY KEY (author, of)
+) STRICT, WITHOUT ROWID;
+
+-- [derived] Operations that could not be applied: of a later version, or wrong. They stay in the
+-- log and are tried again after an upgrade.
+CREATE TABLE refused_op (
+    number          INTEGER NOT NULL,
+    seq             INTEGER NOT NULL,
+    position        INTEGER NOT NULL,
+    entity          INTEGER NOT NULL,
+    reason          TEXT    NOT NULL,
+    PRIMARY KEY (number, seq, position)
+) STRICT, WITHOUT ROWID;
 
 -- Who did or saw what of whom, when, from where, with which outcome. Append-only; each hash
 -- covers the one before (src/store/audit.rs gives the bytes). Holds ids, never names or values.
@@ -279,4 +440,6 @@ BEGIN SELECT RAISE(ABORT, 'the audit log is append-only'); END;
 CREATE TRIGGER change_no_update BEFORE UPDATE ON change
 BEGIN SELECT RAISE(ABORT, 'the change log is append-only'); END;
 CREATE TRIGGER change_no_delete BEFORE DELETE ON change
+WHEN NOT EXISTS (SELECT 1 FROM segment JOIN replica USING (number)
+                 WHERE old.seq BETWEEN first_seq AND last_seq)
 BEGIN SELECT RAISE(ABORT, 'the change log is append-only'); END;

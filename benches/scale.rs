@@ -77,6 +77,8 @@ impl Table {
         let clock = SystemClock;
         let replica = NewReplica {
             number: 0,
+            replica_id: islet_sync::chain::ReplicaId([1; 16]),
+            network: [2; 16],
             node_id: "bench".into(),
             clinic: "Bench".into(),
             created_at: clock.now(),

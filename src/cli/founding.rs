@@ -11,6 +11,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use islet_sync::chain::ReplicaId;
+
 use super::data_dir::{AUDIT_KEY, CONFIG_FILE, KEYS, TLS, TOKEN_KEY};
 use super::progress::Progress;
 use super::{DataDir, Failure, files, node};
@@ -175,8 +177,13 @@ fn build(
         files::write_private(stage.path(), CONFIG_FILE, text.as_bytes())
             .map_err(io(stage.path()))?;
     }
+    let (mut replica_id, mut network) = ([0; 16], [0; 16]);
+    random(&mut replica_id)?;
+    random(&mut network)?;
     let replica = NewReplica {
         number: 0,
+        replica_id: ReplicaId(replica_id),
+        network,
         node_id,
         clinic: new.clinic.clone(),
         created_at,

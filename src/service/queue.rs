@@ -5,7 +5,7 @@ use crate::domain::actor::Actor;
 use crate::domain::audit::{Entry, Object};
 use crate::domain::queue::{QueueAction, QueueDay, QueueEntry, QueueState, Refusal, SIZE_MAX};
 use crate::domain::text::{self, Invalid};
-use crate::store::{Audited, Lane, WriteTx, appointments, queue};
+use crate::store::{Audited, Lane, WriteTx, appointments, queue, rights};
 
 const NO_ENTRY: Error = Error::NotFound("Appointment does not exist in queue");
 
@@ -80,7 +80,7 @@ pub async fn submit(app: &App, actor: &Actor) -> Result<Submitted, Error> {
         if !day.open {
             return Err(Error::QueueClosed);
         }
-        if queue::occupied(tx)? >= day.size {
+        if rights::available(tx, &day)? <= 0 {
             return Err(Error::QueueFull);
         }
         let placement = queue::insert_entry(tx, day.id, patient_id)?;
@@ -149,7 +149,8 @@ fn apply(
     if entry.state == QueueState::Cleared {
         return Err(NO_ENTRY);
     }
-    let free = queue::current_day(tx)?.size - queue::occupied(tx)?;
+    let day = queue::current_day(tx)?;
+    let free = rights::available(tx, &day)?;
     let after = entry
         .state
         .after(action, free)
@@ -164,6 +165,9 @@ fn apply(
         return Ok(tx.audit(&log.detail("repeated"))?.with(after));
     }
     queue::set_state(tx, entry.placement, after)?;
+    if after.occupies() && !entry.state.occupies() {
+        queue::move_to_day(tx, entry.placement, day.id)?;
+    }
     if action == QueueAction::PutBack
         && let Some(former) = appointments::by_queue_entry(tx, entry.placement)?
     {

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use islet_sync::chain::ReplicaId;
+
 use super::mail::Mailer;
 use super::{App, Lifetimes, SessionCache};
 use crate::auth::SystemRandom;
@@ -19,6 +21,8 @@ pub(crate) fn app(clock: Arc<dyn Clock>) -> (App, tempfile::TempDir) {
     let dir = tempfile::tempdir().unwrap();
     let replica = NewReplica {
         number: 0,
+        replica_id: ReplicaId([1; 16]),
+        network: [2; 16],
         node_id: "test".into(),
         clinic: "Test".into(),
         created_at: clock.now(),

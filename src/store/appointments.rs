@@ -45,6 +45,7 @@ pub fn insert(
             form.another_treatment.as_deref().into(),
             form.other_motive.as_deref().into(),
             now.into(),
+            None::<i64>.into(),
         ],
     )
 }
@@ -67,7 +68,8 @@ pub fn by_id(tx: &impl Read, id: i64) -> Result<Option<Appointment>, StoreError>
 /// # Errors
 /// When the disk fails.
 pub fn by_queue_entry(tx: &impl Read, placement: i64) -> Result<Option<Appointment>, StoreError> {
-    let sql = format!("{APPOINTMENT_SELECT} WHERE queue_entry_id = ?");
+    let sql =
+        format!("{APPOINTMENT_SELECT} WHERE queue_entry_id = ? ORDER BY created_at, id LIMIT 1");
     one(tx, &sql, [placement], appointment_from_row)
 }
 
@@ -109,7 +111,7 @@ pub fn insert_resolution(
     staff_id: Option<i64>,
 ) -> Result<i64, StoreError> {
     let now = tx.now().0;
-    tx.insert(
+    let id = tx.insert(
         &RESOLUTION,
         &[
             resolution.appointment_id.into(),
@@ -125,15 +127,20 @@ pub fn insert_resolution(
             staff_id.into(),
             now.into(),
         ],
-    )
+    )?;
+    let holds = [("resolution_id", id.into())];
+    tx.update(&APPOINTMENT, resolution.appointment_id, &holds)?;
+    Ok(id)
 }
 
-/// The latest resolution of an appointment.
+/// The resolution of an appointment that holds: the latest, or that which staff chose.
 ///
 /// # Errors
 /// When the disk fails.
 pub fn resolution(tx: &impl Read, appointment_id: i64) -> Result<Option<Resolution>, StoreError> {
-    let sql = format!("{RESOLUTION_SELECT} WHERE appointment_id = ? ORDER BY id DESC LIMIT 1");
+    let sql = format!(
+        "{RESOLUTION_SELECT} WHERE id = (SELECT resolution_id FROM appointment WHERE id = ?)"
+    );
     one(tx, &sql, [appointment_id], resolution_from_row)
 }
 

@@ -166,14 +166,6 @@ pub(super) struct ChangeRef {
     pub(super) hash: [u8; 32],
 }
 
-/// The digest of a change: BLAKE3 over its time (eight bytes, big endian) and its operations.
-pub(super) fn change_hash(hlc: i64, ops: &[u8]) -> [u8; 32] {
-    let mut hasher = blake3::Hasher::new();
-    hasher.update(&hlc.to_be_bytes());
-    hasher.update(ops);
-    hasher.finalize().into()
-}
-
 /// Appends an entry and returns its hash.
 pub(super) fn append(
     connection: &Connection,

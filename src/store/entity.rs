@@ -1,99 +1,49 @@
-//! The replicated tables, each declared once: its number in the change log, its name, and its
-//! columns in the order of their field numbers.
+//! The SQL of the replicated tables, made from their declaration in [`islet_sync::rules`].
 //!
-//! [`super::WriteTx`] makes both the SQL and the operation from this, so a replicated row cannot
-//! change without the log. Numbers are for ever: append columns, never reorder or reuse.
+//! Columns have the names and the order of the fields, after the row id. A test holds `schema.sql` to it.
 
-/// A replicated table.
-#[derive(Debug)]
-pub struct Entity {
-    /// Number in the change log.
-    pub code: u8,
-    /// Position of its row counter.
-    pub(super) index: usize,
-    /// Table.
-    pub table: &'static str,
-    /// Columns; the field number of the first is 1.
-    pub columns: &'static [&'static str],
-    pub(super) insert_sql: &'static str,
+use std::sync::LazyLock;
+
+use islet_sync::rules::{ALL, Shape};
+pub use islet_sync::rules::{
+    APPOINTMENT, Entity, MEMBER, PATIENT, QUEUE_DAY, QUEUE_ENTRY, QUEUE_RIGHT, READING, RESOLUTION,
+    SETTING, SETTLEMENT, STAFF, STAFF_ROLE,
+};
+
+/// How many row counters there are: one for each entity.
+pub(super) const COUNTERS: usize = ALL.len();
+
+/// Inserts of whole rows, by the position of the entity.
+static INSERTS: LazyLock<Vec<String>> = LazyLock::new(|| ALL.iter().copied().map(insert).collect());
+
+/// The position of an entity among all.
+pub(super) fn index(entity: &Entity) -> usize {
+    ALL.iter()
+        .position(|other| other.code == entity.code)
+        .unwrap_or_default()
 }
 
-macro_rules! placeholder {
-    ($column:literal) => {
-        ", ?"
-    };
+/// Inserts a row with all its fields.
+pub(super) fn insert_sql(entity: &Entity) -> &'static str {
+    &INSERTS[index(entity)]
 }
 
-macro_rules! entities {
-    ($($(#[$doc:meta])* $name:ident = $code:literal at $index:literal, $table:literal, [$($column:literal),*];)*) => {
-        $($(#[$doc])*
-        pub static $name: Entity = Entity {
-            code: $code,
-            index: $index,
-            table: $table,
-            columns: &[$($column),*],
-            insert_sql: concat!(
-                "INSERT INTO ", $table, " (id", $(", ", $column,)* ") VALUES (?", $(placeholder!($column),)* ")"
-            ),
-        };)*
-        /// All of them, in the order of their row counters.
-        pub static ALL: &[&Entity] = &[$(&$name),*];
-    };
+/// The entities with row ids.
+pub fn rows() -> impl Iterator<Item = &'static Entity> {
+    ALL.iter()
+        .copied()
+        .filter(|entity| entity.shape == Shape::Rows)
 }
 
-entities! {
-    /// Patients.
-    PATIENT = 1 at 0, "patient", [
-        "dni", "name", "surname", "email", "tidepool", "hospital_account", "blocked", "password_hash",
-        "password_reset_required", "former_times_measured", "former_max_streak", "created_at",
-        "updated_at"];
-    /// Staff.
-    STAFF = 2 at 1, "staff", [
-        "username", "email", "blocked", "password_hash", "password_reset_required", "created_at",
-        "updated_at"];
-    /// Readings.
-    READING = 3 at 2, "reading", [
-        "patient_id", "glucose_mg_dl", "reading_type", "source", "status", "measured_at",
-        "recorded_at", "notes"];
-    /// Queue days.
-    QUEUE_DAY = 4 at 3, "queue_day", ["size", "opened_at", "closed_at"];
-    /// Places in the queue.
-    QUEUE_ENTRY = 5 at 4, "queue_entry", [
-        "queue_day_id", "patient_id", "state", "priority", "priority_reason", "created_at",
-        "updated_at"];
-    /// Appointments.
-    APPOINTMENT = 6 at 5, "appointment", [
-        "patient_id", "queue_entry_id", "glucose_objective", "insulin_type", "dose", "fast_insulin",
-        "fixed_dose", "ratio", "sensitivity", "pump_type", "control_data", "motives",
-        "another_treatment", "other_motive", "created_at"];
-    /// Resolutions.
-    RESOLUTION = 7 at 6, "resolution", [
-        "appointment_id", "change_basal_type", "change_basal_dose", "change_basal_time",
-        "change_fast_type", "change_ratio", "change_sensitivity", "emergency_care",
-        "needed_physical_appointment", "glucose_scale", "staff_id", "created_at"];
-}
-
-/// The set of roles of a member of staff. Its elements are texts; its rows are keyed by the owner.
-pub const STAFF_ROLE: u8 = 64;
-/// Settings of the clinic. One row; the name is field 1, the value field 2.
-pub const SETTING: u8 = 65;
-
-/// How many row counters there are.
-pub(super) const COUNTERS: usize = 7;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn counters_and_codes_are_distinct_and_complete() {
-        assert_eq!(ALL.len(), COUNTERS);
-        for (index, entity) in ALL.iter().enumerate() {
-            assert_eq!(entity.index, index, "{}", entity.table);
-            assert_eq!(
-                ALL.iter().filter(|other| other.code == entity.code).count(),
-                1
-            );
-        }
-    }
+fn insert(entity: &Entity) -> String {
+    let columns: String = entity
+        .fields
+        .iter()
+        .map(|field| format!(", {}", field.name))
+        .collect();
+    let values = ", ?".repeat(entity.fields.len());
+    format!(
+        "INSERT INTO {} (id{columns}) VALUES (?{values})",
+        entity.name
+    )
 }

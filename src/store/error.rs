@@ -59,6 +59,16 @@ pub enum StoreError {
     Io(std::path::PathBuf, std::io::Error),
 }
 
+impl StoreError {
+    /// Whether the schema refused a value.
+    pub(super) fn is_constraint(&self) -> bool {
+        let Self::Sqlite(error) = self else {
+            return false;
+        };
+        error.sqlite_error_code() == Some(rusqlite::ErrorCode::ConstraintViolation)
+    }
+}
+
 impl From<rusqlite::Error> for StoreError {
     fn from(error: rusqlite::Error) -> Self {
         use rusqlite::{ErrorCode, ffi};

@@ -5,6 +5,7 @@
 
 use std::path::Path;
 
+use islet_sync::chain::ReplicaId;
 use rusqlite::{Connection, params};
 
 use super::{StoreError, audit, connection};
@@ -21,6 +22,10 @@ const SCHEMA: &str = include_str!("../../schema.sql");
 pub struct NewReplica {
     /// Number of the replica; 0 founds a network.
     pub number: u32,
+    /// Random name of the replica.
+    pub replica_id: ReplicaId,
+    /// Random name of the network, made by the replica that founds it.
+    pub network: [u8; 16],
     /// Public id of the node.
     pub node_id: String,
     /// Name of the clinic.
@@ -62,9 +67,19 @@ pub(super) fn create(
         None,
     )?;
     tx.execute(
-        "INSERT INTO replica (only_row, number, node_id, clinic, created_at, hlc, audit_seq, audit_hash)
-         VALUES (1, ?1, ?2, ?3, ?4, 0, 1, ?5)",
-        params![replica.number, replica.node_id, replica.clinic, replica.created_at.0, hash],
+        "INSERT INTO replica (only_row, number, replica_id, network, node_id, clinic, created_at, hlc,
+                              change_seq, change_hash, audit_seq, audit_hash)
+         VALUES (1, ?1, ?2, ?3, ?4, ?5, ?6, 0, 0, ?7, 1, ?8)",
+        params![
+            replica.number,
+            replica.replica_id.0,
+            replica.network,
+            replica.node_id,
+            replica.clinic,
+            replica.created_at.0,
+            replica.replica_id.genesis(),
+            hash
+        ],
     )?;
     tx.pragma_update(None, "user_version", SCHEMA_VERSION)?;
     tx.commit()?;

@@ -20,19 +20,25 @@ mod connection;
 pub mod entity;
 mod error;
 pub mod idempotency;
+pub mod incoming;
 mod lanes;
 mod lock;
+pub mod logs;
+pub mod members;
 mod migrate;
 pub mod patients;
 pub mod queue;
 mod readers;
 pub mod readings;
 pub mod replica;
+pub mod rights;
+mod rows;
 pub mod sessions;
 pub mod settings;
 mod snapshot;
 mod space;
 pub mod staff;
+mod twins;
 mod tx;
 mod wal;
 mod writer;
@@ -42,6 +48,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
 
+use islet_sync::dot::VersionVector;
+use islet_sync::id::ReplicaNumber;
 use tokio::sync::oneshot;
 
 pub use error::StoreError;
@@ -58,6 +66,7 @@ use crate::limits;
 use lanes::{Lanes, Outcome, Run};
 use readers::Readers;
 use space::Space;
+use tx::Acknowledged;
 use writer::Writer;
 
 /// The database file in a data directory.
@@ -67,6 +76,7 @@ pub const DATABASE_FILE: &str = "islet.db";
 pub struct Store {
     lanes: Arc<Lanes>,
     session_epoch: Arc<AtomicU64>,
+    acknowledged: Acknowledged,
     readers: Readers,
     writer: Option<JoinHandle<()>>,
     path: PathBuf,
@@ -119,10 +129,12 @@ impl Store {
             Arc::clone(&session_epoch),
             time,
         )?;
+        let acknowledged = writer.acknowledged();
         let readers = Readers::start(&path, limits::READERS, limits::READ_TIMEOUT, &clock)?;
         Ok(Self {
             lanes,
             session_epoch,
+            acknowledged,
             readers,
             writer: Some(writer.start()?),
             path,
@@ -212,6 +224,11 @@ impl Store {
     #[must_use]
     pub fn session_epoch(&self) -> u64 {
         self.session_epoch.load(Ordering::Acquire)
+    }
+
+    /// Notes how far a member has come, by its own word.
+    pub fn acknowledge(&self, member: ReplicaNumber, vector: VersionVector) {
+        self.acknowledged.lock().insert(member, vector);
     }
 
     /// Where the database file is.

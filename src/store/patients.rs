@@ -11,6 +11,7 @@ use super::tx::{Read, all, one};
 use super::{StoreError, WriteTx};
 use crate::domain::patient::{NewPatient, Patient, PatientPatch};
 use crate::domain::streak::{Counters, READINGS_A_DAY};
+use crate::domain::time::Timestamp;
 
 const SELECT: &str =
     "SELECT p.id, p.dni, p.name, p.surname, p.email, p.tidepool, p.hospital_account,
@@ -310,6 +311,25 @@ pub fn uncount_reading(tx: &mut WriteTx<'_>, id: i64, day: Date) -> Result<(), S
     if left == Some(READINGS_A_DAY - 1) {
         counters = rebuild(tx, id, counters.times_measured)?;
     }
+    save_counters(tx, id, &counters)
+}
+
+/// Counts everything again from the readings, when rows of two patients became one's.
+pub(super) fn recount(tx: &WriteTx<'_>, id: i64) -> Result<(), StoreError> {
+    tx.local("DELETE FROM patient_day WHERE patient_id = ?", [id])?;
+    let sql = "SELECT recorded_at FROM reading WHERE patient_id = ? AND status = 1";
+    let recorded: Vec<i64> = all(tx, sql, [id], |row| row.get(0))?;
+    let mut days: BTreeMap<Date, i64> = BTreeMap::new();
+    for at in recorded {
+        *days.entry(Timestamp(at).day()).or_default() += 1;
+    }
+    let sql = "INSERT INTO patient_day (patient_id, day, readings) VALUES (?, ?, ?)";
+    for (day, readings) in &days {
+        tx.local(sql, params![id, day.to_string(), readings])?;
+    }
+    let sql = "SELECT former_times_measured FROM patient WHERE id = ?";
+    let former: i64 = one(tx, sql, [id], |row| row.get(0))?.unwrap_or(0);
+    let counters = rebuild(tx, id, former + days.values().sum::<i64>())?;
     save_counters(tx, id, &counters)
 }
 

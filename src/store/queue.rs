@@ -5,7 +5,7 @@ use rusqlite::Row;
 
 use super::entity::{QUEUE_DAY, QUEUE_ENTRY};
 use super::tx::{Read, all, one};
-use super::{StoreError, WriteTx, settings};
+use super::{StoreError, WriteTx, rights, settings};
 use crate::domain::queue::{QueueDay, QueueEntry, QueueState, SIZE_DEFAULT};
 
 /// The size that the next queue day opens with.
@@ -20,7 +20,7 @@ const BY_LIVE: &str = "INDEXED BY queue_entry_live";
 /// # Errors
 /// When the disk fails.
 pub fn current_day(tx: &impl Read) -> Result<QueueDay, StoreError> {
-    let sql = "SELECT id, size, closed_at FROM queue_day ORDER BY id DESC LIMIT 1";
+    let sql = "SELECT id, size, closed_at FROM queue_day ORDER BY opened_at DESC, id DESC LIMIT 1";
     let day = one(tx, sql, [], |row| {
         let closed_at: Option<i64> = row.get(2)?;
         Ok(QueueDay {
@@ -66,15 +66,33 @@ pub fn open_day(tx: &mut WriteTx<'_>) -> Result<i64, StoreError> {
     let (size, now) = (next_size(tx)?, tx.now().0);
     let before = live_entries(tx, None)?;
     let day = tx.insert(&QUEUE_DAY, &[size.into(), now.into(), Value::Null])?;
+    rights::settle_size(
+        tx,
+        &QueueDay {
+            id: day,
+            size,
+            open: true,
+        },
+    )?;
     for entry in before {
         if entry.state.occupies() {
-            let values = [("queue_day_id", day.into()), ("updated_at", now.into())];
-            tx.update(&QUEUE_ENTRY, entry.placement, &values)?;
+            move_to_day(tx, entry.placement, day)?;
         } else {
             set_state(tx, entry.placement, QueueState::Cleared)?;
         }
     }
     Ok(day)
+}
+
+/// Moves an entry into a day, at the cost of one of its places.
+///
+/// # Errors
+/// When the disk fails.
+pub fn move_to_day(tx: &mut WriteTx<'_>, placement: i64, day: i64) -> Result<(), StoreError> {
+    let now = tx.now().0;
+    let values = [("queue_day_id", day.into()), ("updated_at", now.into())];
+    tx.update(&QUEUE_ENTRY, placement, &values)?;
+    rights::take(tx, day, placement)
 }
 
 /// Closes a day: nobody can submit any more, the entries stay.
@@ -94,6 +112,7 @@ pub fn set_size(tx: &mut WriteTx<'_>, size: i64) -> Result<(), StoreError> {
     let day = current_day(tx)?;
     if day.id != 0 && day.size != size {
         tx.update(&QUEUE_DAY, day.id, &[("size", size.into())])?;
+        rights::settle_size(tx, &QueueDay { size, ..day })?;
     }
     if next_size(tx)? != size {
         tx.set_setting(SIZE_SETTING, &size.to_string())?;
@@ -101,13 +120,13 @@ pub fn set_size(tx: &mut WriteTx<'_>, size: i64) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Puts a patient at the end of the waiting.
+/// Puts a patient at the end of the waiting, for one of the rights that this replica has.
 ///
 /// # Errors
 /// When they are in the queue already or the disk fails.
 pub fn insert_entry(tx: &mut WriteTx<'_>, day: i64, patient_id: i64) -> Result<i64, StoreError> {
     let now = tx.now().0;
-    tx.insert(
+    let placement = tx.insert(
         &QUEUE_ENTRY,
         &[
             day.into(),
@@ -118,7 +137,9 @@ pub fn insert_entry(tx: &mut WriteTx<'_>, day: i64, patient_id: i64) -> Result<i
             now.into(),
             now.into(),
         ],
-    )
+    )?;
+    rights::take(tx, day, placement)?;
+    Ok(placement)
 }
 
 /// Moves an entry to another state.
@@ -175,7 +196,7 @@ pub fn by_placement(tx: &impl Read, placement: i64) -> Result<Option<QueueEntry>
 pub fn by_patient(tx: &impl Read, patient_id: i64) -> Result<Option<QueueEntry>, StoreError> {
     one(
         tx,
-        &format!("{ENTRY} WHERE patient_id = ? AND {LIVE}"),
+        &format!("{ENTRY} WHERE patient_id = ? AND {LIVE} ORDER BY created_at, id LIMIT 1"),
         [patient_id],
         from_row,
     )

@@ -103,6 +103,8 @@ impl Node {
 fn create(dir: &Path) {
     let replica = NewReplica {
         number: 0,
+        replica_id: islet_sync::chain::ReplicaId([1; 16]),
+        network: [2; 16],
         node_id: "test".into(),
         clinic: "Test".into(),
         created_at: NOW,

@@ -1,21 +1,30 @@
 //! What a job may do inside its transaction.
 //!
-//! [`WriteTx`] is the one place where replicated rows change: [`WriteTx::insert`] and
+//! [`WriteTx`] is the one place where this node changes replicated rows: [`WriteTx::insert`] and
 //! [`WriteTx::update`] write the row and its operation together. [`WriteTx::audit`] appends the
 //! change and the audit entry and is the only source of [`Audited`].
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use islet_sync::apply::{self, ApplyError};
+use islet_sync::causality::{self, Causality, Seen};
+use islet_sync::chain::{self, Head};
 use islet_sync::change::Encoder;
+use islet_sync::dot::{Everything, VersionVector};
 use islet_sync::hlc::Hlc;
 use islet_sync::id::{ReplicaNumber, RowId};
-use islet_sync::op::{Action, Value};
+use islet_sync::op::{Action, Op, Value};
+use islet_sync::register::Stamp;
+use islet_sync::rules::Merge;
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{CachedStatement, Connection, OptionalExtension, ToSql, params, params_from_iter};
 
 use super::audit::ChangeRef;
 use super::entity::{self, Entity};
-use super::{StoreError, audit};
+use super::rows::Rows;
+use super::{StoreError, audit, logs};
 use crate::domain::audit::Entry;
 use crate::domain::time::Timestamp;
 
@@ -68,11 +77,29 @@ impl Read for ReadTx<'_> {
     }
 }
 
+/// How far members have come, by their own word.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Acknowledged(Arc<Mutex<BTreeMap<ReplicaNumber, VersionVector>>>);
+
+impl Acknowledged {
+    pub(super) fn lock(&self) -> MutexGuard<'_, BTreeMap<ReplicaNumber, VersionVector>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// Where the logs and counters stand. Copied before each job and put back when it fails.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct LogState {
-    hlc: Hlc,
-    change_seq: i64,
+    pub(super) me: ReplicaNumber,
+    pub(super) hlc: Hlc,
+    /// The end of this replica's log.
+    pub(super) head: Head,
+    /// What was applied of the others and not said yet in a change of this replica.
+    pub(super) unsaid: Arc<Seen>,
+    /// Where all logs stand, and what their authors had seen.
+    pub(super) causality: Arc<Causality>,
+    /// What members said of themselves since the start; shared with [`super::Store`].
+    pub(super) acknowledged: Acknowledged,
     audit_seq: i64,
     audit_hash: [u8; 32],
     /// See [`super::Store::session_epoch`].
@@ -83,42 +110,49 @@ pub(super) struct LogState {
 
 impl LogState {
     pub(super) fn load(connection: &Connection) -> Result<Self, StoreError> {
-        let (number, hlc, audit_seq, audit_hash) = connection.query_row(
-            "SELECT number, hlc, audit_seq, audit_hash FROM replica",
-            [],
-            |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)),
-        )?;
-        let replica = ReplicaNumber::new(number).map_err(|e| StoreError::Damaged(e.to_string()))?;
-        let change_seq =
-            connection.query_row("SELECT coalesce(max(seq), 0) FROM change", [], |row| {
-                row.get(0)
+        let sql = "SELECT number, hlc, change_seq, change_hash, audit_seq, audit_hash FROM replica";
+        let (number, hlc, seq, hash, audit_seq, audit_hash) =
+            connection.query_row(sql, [], |row| {
+                let seq: i64 = row.get(2)?;
+                Ok((
+                    row.get(0)?,
+                    row.get(1)?,
+                    seq,
+                    row.get(3)?,
+                    row.get(4)?,
+                    row.get(5)?,
+                ))
             })?;
-        let (first, last) = replica.row_ids();
-        let mut rows = [0; entity::COUNTERS];
-        for entity in entity::ALL {
-            let sql = format!(
-                "SELECT max(id) FROM {} WHERE id BETWEEN ? AND ?",
-                entity.table
-            );
-            let max: Option<i64> = connection.query_row(&sql, [first, last], |row| row.get(0))?;
-            rows[entity.index] = max.unwrap_or(first - 1);
-        }
-        let hlc = Hlc::from_i64(hlc);
+        let me = ReplicaNumber::new(number).map_err(|e| StoreError::Damaged(e.to_string()))?;
+        let head = Head {
+            seq: seq.cast_unsigned(),
+            hash,
+        };
+        let causality = logs::load_causality(connection, me, head.seq)?;
         Ok(Self {
-            hlc,
-            change_seq,
+            me,
+            hlc: Hlc::from_i64(hlc),
+            head,
+            unsaid: Arc::new(causality.unsaid(me)),
+            causality: Arc::new(causality),
+            acknowledged: Acknowledged::default(),
             audit_seq,
             audit_hash,
             session_epoch: 0,
-            rows,
+            rows: last_rows(connection, me)?,
         })
     }
 
-    /// Once per commit: the clock and the end of the audit log.
+    /// Once per commit: the clock and the ends of the logs.
     pub(super) fn save(&self, connection: &Connection) -> Result<(), StoreError> {
-        connection
-            .prepare_cached("UPDATE replica SET hlc = ?, audit_seq = ?, audit_hash = ?")?
-            .execute(params![self.hlc.to_i64(), self.audit_seq, self.audit_hash])?;
+        let sql = "UPDATE replica SET hlc = ?, change_seq = ?, change_hash = ?, audit_seq = ?, audit_hash = ?";
+        connection.prepare_cached(sql)?.execute(params![
+            self.hlc.to_i64(),
+            self.head.seq.cast_signed(),
+            self.head.hash,
+            self.audit_seq,
+            self.audit_hash
+        ])?;
         Ok(())
     }
 
@@ -128,11 +162,34 @@ impl LogState {
     }
 
     fn next_row(&mut self, entity: &Entity) -> Result<RowId, StoreError> {
-        let next = self.rows[entity.index] + 1;
-        let id = RowId::from_i64(next).map_err(|e| StoreError::Damaged(e.to_string()))?;
-        self.rows[entity.index] = next;
+        let last = &mut self.rows[entity::index(entity)];
+        let id = RowId::from_i64(*last + 1).map_err(|e| StoreError::Damaged(e.to_string()))?;
+        *last += 1;
         Ok(id)
     }
+}
+
+/// The greatest row id of each entity that this replica has given out.
+fn last_rows(
+    connection: &Connection,
+    me: ReplicaNumber,
+) -> Result<[i64; entity::COUNTERS], StoreError> {
+    let (first, last) = me.row_ids();
+    let mut rows = [0; entity::COUNTERS];
+    for entity in entity::rows() {
+        let sql = format!(
+            "SELECT max(id) FROM {} WHERE id BETWEEN ? AND ?",
+            entity.name
+        );
+        let max: Option<i64> = connection.query_row(&sql, [first, last], |row| row.get(0))?;
+        rows[entity::index(entity)] = max.unwrap_or(first - 1);
+    }
+    // A reading that turned out to be another's twin has no row any more, but its id was given out.
+    let sql = "SELECT max(alias) FROM reading_alias WHERE alias BETWEEN ? AND ?";
+    let alias: Option<i64> = connection.query_row(sql, [first, last], |row| row.get(0))?;
+    let reading = &mut rows[entity::index(&entity::READING)];
+    *reading = alias.map_or(*reading, |alias| alias.max(*reading));
+    Ok(rows)
 }
 
 /// A write transaction of one job.
@@ -142,6 +199,8 @@ pub struct WriteTx<'a> {
     audit_key: &'a [u8; 32],
     now: Timestamp,
     change: Encoder,
+    /// The stamp of the change, once something is in it.
+    hlc: Option<Hlc>,
 }
 
 impl std::fmt::Debug for WriteTx<'_> {
@@ -173,6 +232,7 @@ impl<'a> WriteTx<'a> {
             audit_key,
             now,
             change: Encoder::default(),
+            hlc: None,
         }
     }
 
@@ -182,68 +242,75 @@ impl<'a> WriteTx<'a> {
     /// When a constraint is broken or the disk fails.
     pub(super) fn insert(
         &mut self,
-        entity: &Entity,
+        entity: &'static Entity,
         values: &[Value<'_>],
     ) -> Result<i64, StoreError> {
-        debug_assert_eq!(values.len(), entity.columns.len(), "{}", entity.table);
+        debug_assert_eq!(values.len(), entity.fields.len(), "{}", entity.name);
         let row = self.state.next_row(entity)?;
         let id = Value::Int(row.get());
-        statement(self, entity.insert_sql)?.execute(params_from_iter(
+        prepared(self, entity::insert_sql(entity))?.execute(params_from_iter(
             std::iter::once(&id).chain(values).map(Bind),
         ))?;
-        let fields: Vec<_> = values
-            .iter()
-            .cloned()
-            .zip(1..)
-            .map(|(v, n)| (n, v))
-            .collect();
-        self.change.push(entity.code, Action::Create, row, &fields);
+        let fields: Vec<_> = (1..).zip(values.iter().cloned()).collect();
+        self.push(entity.code, Action::Create, row, &fields);
         Ok(row.get())
     }
 
-    /// Sets columns of a replicated row, which must exist.
+    /// Sets columns of a replicated row, which must exist. What merges together with them is written
+    /// again as it is.
     ///
     /// # Errors
-    /// When there is no such row, a constraint is broken, or the disk fails.
+    /// When there is no such row or column, a constraint is broken, or the disk fails.
     pub(super) fn update(
         &mut self,
-        entity: &Entity,
+        entity: &'static Entity,
         id: i64,
         values: &[(&'static str, Value<'_>)],
     ) -> Result<(), StoreError> {
         let mut fields = Vec::with_capacity(values.len());
-        let mut sql = format!("UPDATE {} SET ", entity.table);
-        for (index, (column, value)) in values.iter().enumerate() {
-            let position = entity.columns.iter().position(|name| name == column);
-            let Some(position) = position.and_then(|position| u8::try_from(position + 1).ok())
-            else {
-                return Err(StoreError::Damaged(format!(
-                    "{} has no column {column}",
-                    entity.table
-                )));
+        for (column, value) in values {
+            let Some(number) = entity.number(column) else {
+                let text = format!("{} has no column {column}", entity.name);
+                return Err(StoreError::Damaged(text));
             };
-            sql.push_str(if index > 0 { ", " } else { "" });
-            sql.push_str(column);
-            sql.push_str(" = ?");
-            fields.push((position, value.clone()));
+            fields.push((number, value.clone()));
         }
-        sql.push_str(" WHERE id = ?");
-        let id_value = Value::Int(id);
-        let bound = values
-            .iter()
-            .map(|(_, value)| value)
-            .chain([&id_value])
-            .map(Bind);
-        let changed = statement(self, &sql)?.execute(params_from_iter(bound))?;
-        if changed != 1 {
-            return Err(StoreError::Damaged(format!(
-                "{} {id} does not exist",
-                entity.table
-            )));
-        }
+        self.complete(entity, id, &mut fields)?;
         fields.sort_by_key(|(number, _)| *number);
         let row = RowId::from_i64(id).map_err(|e| StoreError::Damaged(e.to_string()))?;
-        self.change.push(entity.code, Action::Set, row, &fields);
+        self.write(&Op {
+            entity: entity.code,
+            action: Action::Set,
+            row,
+            fields,
+        })
+    }
+
+    /// Adds the present values of fields that merge together with those that are set.
+    fn complete(
+        &self,
+        entity: &'static Entity,
+        id: i64,
+        fields: &mut Vec<(u8, Value<'_>)>,
+    ) -> Result<(), StoreError> {
+        for group in entity.groups {
+            let is_set = |number: &u8| fields.iter().any(|(other, _)| other == number);
+            if group.merge == Merge::Greatest || !group.fields.iter().any(is_set) {
+                continue;
+            }
+            let missing: Vec<u8> = group
+                .fields
+                .iter()
+                .copied()
+                .filter(|n| !is_set(n))
+                .collect();
+            for number in missing {
+                let column = entity.fields[usize::from(number) - 1].name;
+                let sql = format!("SELECT {column} FROM {} WHERE id = ?", entity.name);
+                let value = one(self, &sql, [id], |row| Ok(value_of(row.get_ref(0)?)))?;
+                fields.push((number, value.unwrap_or(Value::Null)));
+            }
+        }
         Ok(())
     }
 
@@ -257,24 +324,17 @@ impl<'a> WriteTx<'a> {
         role: &str,
         has: bool,
     ) -> Result<(), StoreError> {
-        let sql = if has {
-            "INSERT OR IGNORE INTO staff_role (staff_id, role) VALUES (?, ?)"
-        } else {
-            "DELETE FROM staff_role WHERE staff_id = ? AND role = ?"
-        };
-        let changed = self.local(sql, params![staff_id, role])?;
-        if changed > 0 {
-            self.end_sessions();
-            let action = if has { Action::Add } else { Action::Remove };
-            let row = RowId::from_i64(staff_id).map_err(|e| StoreError::Damaged(e.to_string()))?;
-            self.change.push(
-                entity::STAFF_ROLE,
-                action,
-                row,
-                &[(1, Value::Text(role.into()))],
-            );
+        let sql = "SELECT 1 FROM staff_role WHERE staff_id = ? AND role = ?";
+        if one(self, sql, params![staff_id, role], |_| Ok(()))?.is_some() == has {
+            return Ok(());
         }
-        Ok(())
+        let row = RowId::from_i64(staff_id).map_err(|e| StoreError::Damaged(e.to_string()))?;
+        self.write(&Op {
+            entity: entity::STAFF_ROLE.code,
+            action: if has { Action::Add } else { Action::Remove },
+            row,
+            fields: vec![(1, role.into())],
+        })
     }
 
     /// Sets a setting of the clinic.
@@ -282,18 +342,71 @@ impl<'a> WriteTx<'a> {
     /// # Errors
     /// When the disk fails.
     pub fn set_setting(&mut self, name: &'static str, value: &str) -> Result<(), StoreError> {
-        self.local(
-            "INSERT INTO setting (name, value) VALUES (?1, ?2)
-             ON CONFLICT (name) DO UPDATE SET value = ?2",
-            [name, value],
-        )?;
         let row = RowId::from_i64(1).map_err(|e| StoreError::Damaged(e.to_string()))?;
-        let fields = [
+        let fields = vec![
             (1, Value::Text(Cow::Borrowed(name))),
             (2, Value::Text(Cow::Borrowed(value))),
         ];
-        self.change.push(entity::SETTING, Action::Set, row, &fields);
+        self.write(&Op {
+            entity: entity::SETTING.code,
+            action: Action::Set,
+            row,
+            fields,
+        })
+    }
+
+    /// Writes an operation as a peer will: by the engine. It replaces all that is known here.
+    fn write(&mut self, op: &Op<'_>) -> Result<(), StoreError> {
+        let stamp = self.stamp();
+        let mut rows = Rows::new(self.connection, self.now);
+        apply::apply(&mut rows, &Everything, stamp, op).map_err(|error| match error {
+            ApplyError::State(error) => error,
+            ApplyError::Refused(refusal) => StoreError::Damaged(refusal.to_string()),
+        })?;
+        if rows.ends_sessions {
+            self.end_sessions();
+        }
+        self.push(op.entity, op.action, op.row, &op.fields);
         Ok(())
+    }
+
+    /// The name that the change under way will have.
+    fn stamp(&mut self) -> Stamp {
+        let (clock, now) = (self.state.hlc, self.now.0);
+        let hlc = *self.hlc.get_or_insert_with(|| clock.tick(now));
+        Stamp {
+            hlc,
+            replica: self.state.me,
+            seq: self.state.head.seq + 1,
+        }
+    }
+
+    /// Appends an operation to the change under way. The first one says before what was seen of others.
+    fn push(&mut self, entity: u8, action: Action, row: RowId, fields: &[(u8, Value<'_>)]) {
+        self.stamp();
+        if self.change.bytes().is_empty() {
+            for (of, action, fields) in causality::seen_ops(&self.state.unsaid) {
+                self.change.push(causality::SEEN, action, of, &fields);
+            }
+        }
+        self.change.push(entity, action, row, fields);
+    }
+
+    pub(super) const fn state(&self) -> &LogState {
+        self.state
+    }
+
+    pub(super) const fn state_mut(&mut self) -> &mut LogState {
+        self.state
+    }
+
+    /// The connection, for longer than `self` is borrowed.
+    pub(super) const fn connection_of(&self) -> &'a Connection {
+        self.connection
+    }
+
+    pub(super) const fn now_of(&self) -> Timestamp {
+        self.now
     }
 
     /// Notes that this transaction ends a session or takes a right away.
@@ -308,7 +421,7 @@ impl<'a> WriteTx<'a> {
         sql: &str,
         params: impl rusqlite::Params,
     ) -> Result<usize, StoreError> {
-        Ok(statement(self, sql)?.execute(params)?)
+        Ok(prepared(self, sql)?.execute(params)?)
     }
 
     /// Closes what was done so far: appends the change, when there is one, and the audit entry.
@@ -349,21 +462,38 @@ impl<'a> WriteTx<'a> {
         if self.change.bytes().is_empty() {
             return Ok(None);
         }
-        let seq = self.state.change_seq + 1;
-        self.state.hlc = self.state.hlc.tick(self.now.0);
-        let hash = audit::change_hash(self.state.hlc.to_i64(), self.change.bytes());
+        let hlc = self.stamp().hlc;
+        let hash = chain::digest(hlc, self.change.bytes());
+        let head = self.state.head.append(&hash);
+        let seq = head.seq.cast_signed();
         self.local(
             "INSERT INTO change (seq, hlc, ops) VALUES (?, ?, ?)",
-            params![seq, self.state.hlc.to_i64(), self.change.bytes()],
+            params![seq, hlc.to_i64(), self.change.bytes()],
         )?;
+        self.state.hlc = hlc;
+        self.state.head = head;
+        self.hlc = None;
         self.change.clear();
-        self.state.change_seq = seq;
+        if !self.state.unsaid.is_empty() {
+            logs::say_seen(self.connection, self.state)?;
+        }
         Ok(Some(ChangeRef { seq, hash }))
     }
 }
 
+/// A column as a value of the change log.
+pub(super) fn value_of(value: ValueRef<'_>) -> Value<'static> {
+    match value {
+        ValueRef::Null => Value::Null,
+        ValueRef::Integer(value) => Value::Int(value),
+        ValueRef::Real(value) => Value::Real(value),
+        ValueRef::Text(text) => Value::Text(String::from_utf8_lossy(text).into_owned().into()),
+        ValueRef::Blob(bytes) => Value::Bytes(bytes.to_vec().into()),
+    }
+}
+
 /// Binds a change-log value as an SQLite value without copying.
-struct Bind<'a>(&'a Value<'a>);
+pub(super) struct Bind<'a>(pub(super) &'a Value<'a>);
 
 impl ToSql for Bind<'_> {
     fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
@@ -384,7 +514,10 @@ impl ToSql for Bind<'_> {
 }
 
 /// A statement that is prepared once.
-fn statement<'a>(tx: &'a impl Read, sql: &str) -> Result<CachedStatement<'a>, StoreError> {
+pub(super) fn prepared<'a>(
+    tx: &'a impl Read,
+    sql: &str,
+) -> Result<CachedStatement<'a>, StoreError> {
     #[cfg(test)]
     SEEN.with_borrow_mut(|seen| seen.insert(sql.to_owned()));
     let connection = tx.connection();
@@ -410,7 +543,7 @@ pub(super) fn one<T>(
     params: impl rusqlite::Params,
     map: impl FnOnce(&rusqlite::Row<'_>) -> rusqlite::Result<T>,
 ) -> Result<Option<T>, StoreError> {
-    Ok(statement(tx, sql)?.query_row(params, map).optional()?)
+    Ok(prepared(tx, sql)?.query_row(params, map).optional()?)
 }
 
 /// All rows, by a statement that is prepared once.
@@ -420,7 +553,7 @@ pub(super) fn all<T>(
     params: impl rusqlite::Params,
     map: impl FnMut(&rusqlite::Row<'_>) -> rusqlite::Result<T>,
 ) -> Result<Vec<T>, StoreError> {
-    let mut statement = statement(tx, sql)?;
+    let mut statement = prepared(tx, sql)?;
     let rows = statement.query_map(params, map)?;
     Ok(rows.collect::<Result<_, _>>()?)
 }

@@ -18,7 +18,7 @@ use super::audit_head::AuditHead;
 use super::error::take_fault;
 use super::lanes::{Access, Batch, Job, Lanes, Outcome};
 use super::space::{Health, Space};
-use super::tx::{LogState, WriteTx};
+use super::tx::{Acknowledged, LogState, WriteTx};
 use super::wal::Wal;
 use super::{StoreError, connection};
 use crate::clock::Clock;
@@ -67,6 +67,11 @@ impl Writer {
         })
     }
 
+    /// What the store tells the writer of the members.
+    pub(super) fn acknowledged(&self) -> Acknowledged {
+        self.state.acknowledged.clone()
+    }
+
     /// Starts the thread. It ends when the lanes are closed and empty.
     pub(super) fn start(mut self) -> Result<JoinHandle<()>, StoreError> {
         let run = move || {
@@ -94,10 +99,11 @@ impl Writer {
     }
 
     fn commit_batch(&mut self, batch: Batch) {
-        let before = self.state;
+        let before = self.state.clone();
         let mut replies = Vec::with_capacity(batch.jobs.len());
         let mut jobs = batch.jobs.into_iter();
         let result = self.try_batch(&mut jobs, &batch.access, &mut replies);
+        let epoch_before = before.session_epoch;
         if let Err(error) = &result {
             self.state = before;
             if !self.connection.is_autocommit() {
@@ -109,7 +115,7 @@ impl Writer {
             self.note_error(error);
             self.lanes.restore_access(batch.access);
         }
-        if self.state.session_epoch != before.session_epoch {
+        if self.state.session_epoch != epoch_before {
             self.session_epoch
                 .store(self.state.session_epoch, Ordering::Release);
         }
@@ -165,7 +171,7 @@ impl Writer {
             replies.push((job.run)(Err(error.again())));
             return Err(error);
         }
-        let before = self.state;
+        let before = self.state.clone();
         take_fault();
         let now = self.clock.now();
         let mut tx = WriteTx::new(&self.connection, &mut self.state, &self.audit_key, now);

@@ -32,4 +32,5 @@ pub mod limits;
 pub mod op;
 pub mod register;
 pub mod rules;
+pub mod segment;
 pub mod varint;

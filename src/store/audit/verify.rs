@@ -4,8 +4,9 @@
 
 use super::super::audit_head::{Head, contradiction};
 use super::super::tx::{Read, one};
-use super::{AuditRow, COLUMNS, GENESIS, StoreError, change_hash};
+use super::{AuditRow, COLUMNS, GENESIS, StoreError};
 use crate::limits::AUDIT_VERIFY_ROWS;
+use islet_sync::hlc::Hlc;
 
 /// What [`verify`] found.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
@@ -71,7 +72,9 @@ impl Verifier {
             let seq = row.get(0)?;
             self.next_seq = seq + 1;
             let (hlc, ops): (Option<i64>, Option<Vec<u8>>) = (row.get(16)?, row.get(17)?);
-            let change = hlc.zip(ops).map(|(hlc, ops)| change_hash(hlc, &ops));
+            let change = hlc
+                .zip(ops)
+                .map(|(hlc, ops)| islet_sync::chain::digest(Hlc::from_i64(hlc), &ops));
             self.take(seq, AuditRow::from_row(row).ok(), change);
         }
         if count == AUDIT_VERIFY_ROWS {

@@ -2,11 +2,15 @@
 
 use std::os::unix::fs::PermissionsExt;
 
+use islet_sync::chain::ReplicaId;
+
 use super::*;
 
 fn replica() -> NewReplica {
     NewReplica {
         number: 0,
+        replica_id: ReplicaId([1; 16]),
+        network: [2; 16],
         node_id: "test".into(),
         clinic: "Test".into(),
         created_at: NOW,

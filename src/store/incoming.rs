@@ -1,0 +1,173 @@
+//! Changes that came from other replicas: stored, and applied once all is here that their authors
+//! had seen.
+//!
+//! Storing and applying are two steps: a run whose context is missing is durable at once and waits in
+//! its log. An operation that cannot be applied is set aside and never stops what follows it.
+//!
+//! Must never apply a change before its context, twice, or beyond the point at which its author was cut off.
+
+use std::sync::Arc;
+
+use islet_sync::apply::{self, ApplyError};
+use islet_sync::causality;
+use islet_sync::chain::SignedHead;
+use islet_sync::change::{self, DecodeError};
+use islet_sync::dot::VersionVector;
+use islet_sync::hlc::Hlc;
+use islet_sync::id::ReplicaNumber;
+use islet_sync::op::Op;
+use islet_sync::register::Stamp;
+use islet_sync::segment::Change;
+use rusqlite::params;
+
+use super::logs::{self, KnownLog, Run};
+use super::rows::Rows;
+use super::{StoreError, WriteTx, patients};
+
+/// Stores a run that was checked against `known`. Returns false, and does nothing, when the log has
+/// moved on since: check it again.
+///
+/// # Errors
+/// When the disk fails.
+pub fn store_run(
+    tx: &WriteTx<'_>,
+    known: &KnownLog,
+    hlc: Hlc,
+    run: &Run,
+    end: &SignedHead,
+) -> Result<bool, StoreError> {
+    let now = logs::known_log(tx, run.number)?;
+    if now.is_none_or(|now| now.head != known.head) {
+        return Ok(false);
+    }
+    logs::insert_run(tx, hlc, run, &end.head)?;
+    logs::set_stored(tx, run.number, &end.head)?;
+    Ok(true)
+}
+
+/// Applies changes of one log that follow what is applied of it, as far as their contexts are here
+/// and about `ops_max` operations. Answers with how many changes it applied.
+///
+/// # Errors
+/// When the disk fails.
+pub fn apply_changes(
+    tx: &mut WriteTx<'_>,
+    number: ReplicaNumber,
+    changes: &[Change<'_>],
+    ops_max: usize,
+) -> Result<usize, StoreError> {
+    let mut causality = Arc::clone(&tx.state().causality);
+    let whole = Arc::make_mut(&mut causality);
+    whole.restore(None, tx.state().me, tx.state().head.seq);
+    let mut rows = Rows::new(tx.connection_of(), tx.now_of());
+    let (mut done, mut ops_done, mut said) = (0, 0, Vec::new());
+    let mut newest = Hlc::default();
+    for change in changes {
+        if ops_done >= ops_max {
+            break;
+        }
+        let seq = whole.applied().seq(number) + 1;
+        let ops = match change::decode(&change.ops) {
+            Ok(ops) => ops,
+            Err(error) => {
+                refuse_change(&rows, number, seq, &error)?;
+                Vec::new()
+            }
+        };
+        let seen = causality::seen(&ops);
+        if !whole.is_ready(&seen) {
+            break;
+        }
+        let context = whole.enter(number, &seen);
+        let stamp = Stamp {
+            hlc: change.hlc,
+            replica: number,
+            seq,
+        };
+        for (position, op) in ops.iter().enumerate().skip(seen.len()) {
+            apply_op(&mut rows, context, stamp, op, position)?;
+        }
+        said.extend(seen);
+        newest = newest.max(change.hlc);
+        ops_done += ops.len().max(1);
+        done += 1;
+    }
+    if done == 0 {
+        return Ok(0);
+    }
+    let Rows {
+        ends_sessions,
+        counted,
+        recount,
+        ..
+    } = rows;
+    for (patient, days) in counted {
+        if !recount.contains(&patient) {
+            patients::count_past_readings(tx, patient, &days)?;
+        }
+    }
+    for patient in recount {
+        patients::recount(tx, patient)?;
+    }
+    if ends_sessions {
+        tx.end_sessions();
+    }
+    logs::set_applied(tx, number, whole.applied().seq(number))?;
+    logs::save_context(tx.connection_of(), number, &said)?;
+    let now_ms = tx.now_of().0;
+    let state = tx.state_mut();
+    state.hlc = state.hlc.observe(newest, now_ms);
+    state.unsaid = Arc::new(causality.unsaid(state.me));
+    state.causality = causality;
+    Ok(done)
+}
+
+fn apply_op(
+    rows: &mut Rows<'_>,
+    context: &VersionVector,
+    stamp: Stamp,
+    op: &Op<'_>,
+    position: usize,
+) -> Result<(), StoreError> {
+    let reason = match apply::apply(rows, context, stamp, op) {
+        Ok(()) => return Ok(()),
+        Err(ApplyError::Refused(refusal)) => refusal.to_string(),
+        // What a constraint of the schema refuses, it refuses on every node.
+        Err(ApplyError::State(error)) if error.is_constraint() => error.to_string(),
+        Err(ApplyError::State(error)) => return Err(error),
+    };
+    refuse(rows, stamp.replica, stamp.seq, position, op.entity, &reason)
+}
+
+fn refuse_change(
+    rows: &Rows<'_>,
+    number: ReplicaNumber,
+    seq: u64,
+    error: &DecodeError,
+) -> Result<(), StoreError> {
+    refuse(rows, number, seq, 0, 0, &error.to_string())
+}
+
+fn refuse(
+    rows: &Rows<'_>,
+    number: ReplicaNumber,
+    seq: u64,
+    position: usize,
+    entity: u8,
+    reason: &str,
+) -> Result<(), StoreError> {
+    tracing::warn!(
+        replica = number.get(),
+        seq,
+        position,
+        reason,
+        "an operation was set aside"
+    );
+    let sql = "INSERT OR REPLACE INTO refused_op (number, seq, position, entity, reason) VALUES (?, ?, ?, ?, ?)";
+    let position = i64::try_from(position).unwrap_or(i64::MAX);
+    rows.execute(
+        sql,
+        params![number.get(), seq.cast_signed(), position, entity, reason],
+    )?;
+    Ok(())
+}

@@ -1,0 +1,446 @@
+//! The change logs of all replicas, as they are stored: what is known of each, runs of changes to
+//! send, and runs that came in.
+//!
+//! This replica's newest changes are rows of `change`; everything else lies in segments. A run is
+//! stored with the signature that vouches for its end, and only after it was checked
+//! (`islet_sync::exchange::check_run`). Must never store a run that does not follow what is known of its
+//! log, and never forget one.
+
+use islet_sync::causality::Causality;
+use islet_sync::chain::{Head, ReplicaId, SIGNATURE_LEN, Signer};
+use islet_sync::exchange::{Introduction, Vector};
+use islet_sync::hlc::Hlc;
+use islet_sync::id::ReplicaNumber;
+use islet_sync::segment::{self, Change};
+use rusqlite::{Connection, OptionalExtension, params};
+
+use super::tx::{LogState, Read, all, one};
+use super::{StoreError, WriteTx, replica};
+
+/// What is known of the log of another replica.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KnownLog {
+    /// Whose it is.
+    pub introduction: Introduction,
+    /// The end of what is stored.
+    pub head: Head,
+    /// How much of it is applied.
+    pub applied: u64,
+    /// Why nothing more is taken, when that is so.
+    pub stopped: Option<String>,
+}
+
+/// A run of changes as it is stored and sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Run {
+    /// Whose log.
+    pub number: ReplicaNumber,
+    /// Seqs of the first and the last change.
+    pub seqs: (u64, u64),
+    /// `islet_sync::segment`.
+    pub bytes: Vec<u8>,
+    /// Over the head at its end.
+    pub signature: [u8; SIGNATURE_LEN],
+}
+
+/// The logs of the others.
+///
+/// # Errors
+/// When the disk fails.
+pub fn known(tx: &impl Read) -> Result<Vec<KnownLog>, StoreError> {
+    let sql = "SELECT number, replica_id, public_key, seq, hash, applied, stopped FROM log ORDER BY number";
+    all(tx, sql, [], known_from_row)
+}
+
+/// The log of one other replica.
+///
+/// # Errors
+/// When the disk fails.
+pub fn known_log(tx: &impl Read, number: ReplicaNumber) -> Result<Option<KnownLog>, StoreError> {
+    let sql = "SELECT number, replica_id, public_key, seq, hash, applied, stopped FROM log WHERE number = ?";
+    one(tx, sql, [number.get()], known_from_row)
+}
+
+fn known_from_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<KnownLog> {
+    let number = ReplicaNumber::new(row.get(0)?).map_err(|_| rusqlite::Error::InvalidQuery)?;
+    let introduction = Introduction {
+        number,
+        replica: ReplicaId(row.get(1)?),
+        public_key: row.get(2)?,
+    };
+    let head = Head {
+        seq: row.get::<_, i64>(3)?.cast_unsigned(),
+        hash: row.get(4)?,
+    };
+    Ok(KnownLog {
+        introduction,
+        head,
+        applied: row.get::<_, i64>(5)?.cast_unsigned(),
+        stopped: row.get(6)?,
+    })
+}
+
+/// The end of this replica's own log.
+///
+/// # Errors
+/// When the disk fails.
+pub fn own_head(tx: &impl Read) -> Result<Head, StoreError> {
+    let sql = "SELECT change_seq, change_hash FROM replica";
+    let head = one(tx, sql, [], |row| {
+        Ok(Head {
+            seq: row.get::<_, i64>(0)?.cast_unsigned(),
+            hash: row.get(1)?,
+        })
+    })?;
+    head.ok_or_else(|| StoreError::Damaged("it does not say which replica it is".into()))
+}
+
+/// Where this node stands in every log that it knows.
+///
+/// # Errors
+/// When the disk fails.
+pub fn vector(tx: &impl Read) -> Result<Vector, StoreError> {
+    let mut vector = Vector::default();
+    for log in known(tx)? {
+        vector.insert(log.introduction.number, &log.head);
+    }
+    let own = own_head(tx)?;
+    if own.seq > 0 {
+        vector.insert(replica::number(tx)?, &own);
+    }
+    Ok(vector)
+}
+
+/// The next stored run of a log that goes beyond `seq`.
+///
+/// # Errors
+/// When the disk fails.
+pub fn run_after(
+    tx: &impl Read,
+    number: ReplicaNumber,
+    seq: u64,
+) -> Result<Option<(Hlc, Run)>, StoreError> {
+    let sql = "SELECT first_seq, last_seq, hlc, signature, bytes FROM segment
+               WHERE number = ? AND last_seq > ? ORDER BY last_seq LIMIT 1";
+    one(tx, sql, params![number.get(), seq.cast_signed()], |row| {
+        let seqs = (
+            row.get::<_, i64>(0)?.cast_unsigned(),
+            row.get::<_, i64>(1)?.cast_unsigned(),
+        );
+        let run = Run {
+            number,
+            seqs,
+            signature: row.get(3)?,
+            bytes: row.get(4)?,
+        };
+        Ok((Hlc::from_i64(row.get(2)?), run))
+    })
+}
+
+/// Changes of this replica after `seq` that no segment holds yet, at most `limit`, and the head
+/// after them.
+///
+/// # Errors
+/// When the disk fails, or `seq` lies in a segment.
+pub fn own_tail(
+    tx: &impl Read,
+    seq: u64,
+    limit: usize,
+) -> Result<Vec<(u64, Change<'static>)>, StoreError> {
+    let sql = "SELECT seq, hlc, ops FROM change WHERE seq > ? ORDER BY seq LIMIT ?";
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    all(tx, sql, [seq.cast_signed(), limit], |row| {
+        let change = Change {
+            hlc: Hlc::from_i64(row.get(1)?),
+            ops: row.get::<_, Vec<u8>>(2)?.into(),
+        };
+        Ok((row.get::<_, i64>(0)?.cast_unsigned(), change))
+    })
+}
+
+/// The head at the end of the newest segment of this replica, or before its first change.
+///
+/// # Errors
+/// When the disk fails.
+pub fn sealed_head(tx: &impl Read) -> Result<Head, StoreError> {
+    let replica = replica::get(tx)?;
+    let sql = "SELECT last_seq, hash FROM segment WHERE number = ? ORDER BY last_seq DESC LIMIT 1";
+    let sealed = one(tx, sql, [replica.number], |row| {
+        Ok(Head {
+            seq: row.get::<_, i64>(0)?.cast_unsigned(),
+            hash: row.get(1)?,
+        })
+    })?;
+    Ok(sealed.unwrap_or_else(|| Head::genesis(replica.replica_id)))
+}
+
+/// Moves this replica's oldest unsealed changes, at most `limit`, into a segment. Answers with how many.
+///
+/// # Errors
+/// When the disk fails.
+pub fn seal(tx: &WriteTx<'_>, signer: &Signer, limit: usize) -> Result<usize, StoreError> {
+    let replica = replica::get(tx)?;
+    let number = replica::number(tx)?;
+    let before = sealed_head(tx)?;
+    let changes: Vec<Change<'_>> = own_tail(tx, before.seq, limit)?
+        .into_iter()
+        .map(|(_, change)| change)
+        .collect();
+    let Some(first) = changes.first() else {
+        return Ok(0);
+    };
+    let head = changes.iter().fold(before, |head, change| {
+        head.append(&islet_sync::chain::digest(change.hlc, &change.ops))
+    });
+    let run = Run {
+        number,
+        seqs: (before.seq + 1, head.seq),
+        bytes: segment::encode(before.seq + 1, &changes),
+        signature: signer.sign(replica.replica_id, head).signature,
+    };
+    insert_run(tx, first.hlc, &run, &head)?;
+    tx.local(
+        "DELETE FROM change WHERE seq <= ?",
+        [head.seq.cast_signed()],
+    )?;
+    Ok(changes.len())
+}
+
+/// Stores a run.
+pub(super) fn insert_run(
+    tx: &WriteTx<'_>,
+    hlc: Hlc,
+    run: &Run,
+    end: &Head,
+) -> Result<(), StoreError> {
+    let sql = "INSERT INTO segment (number, first_seq, last_seq, hlc, hash, signature, bytes)
+               VALUES (?, ?, ?, ?, ?, ?, ?)";
+    tx.local(
+        sql,
+        params![
+            run.number.get(),
+            run.seqs.0.cast_signed(),
+            run.seqs.1.cast_signed(),
+            hlc.to_i64(),
+            end.hash,
+            run.signature,
+            run.bytes
+        ],
+    )?;
+    Ok(())
+}
+
+/// Makes small adjoining runs of one log one, so that a log of many short conversations stays quick to read. The
+/// signature of the last vouches for all. Answers with how many runs it joined.
+///
+/// # Errors
+/// When the disk fails or a stored run is damaged.
+pub fn join_runs(
+    tx: &WriteTx<'_>,
+    number: ReplicaNumber,
+    changes_max: u64,
+    runs_max: usize,
+) -> Result<usize, StoreError> {
+    let sql = "SELECT id, first_seq, last_seq, hlc, bytes FROM segment
+               WHERE number = ?1 AND last_seq - first_seq < ?2 / 2 ORDER BY last_seq LIMIT ?3";
+    type Row = (i64, i64, i64, i64, Vec<u8>);
+    let small: Vec<Row> = all(
+        tx,
+        sql,
+        params![number.get(), changes_max.cast_signed(), runs_max as i64],
+        |row| {
+            Ok((
+                row.get(0)?,
+                row.get(1)?,
+                row.get(2)?,
+                row.get(3)?,
+                row.get(4)?,
+            ))
+        },
+    )?;
+    let Some(first) = small.first().cloned() else {
+        return Ok(0);
+    };
+    let (mut changes, mut end, mut joined) = (Vec::new(), first.1 - 1, Vec::new());
+    for (id, from, to, _, bytes) in small {
+        if from != end + 1 || to - first.1 >= changes_max.cast_signed() {
+            break;
+        }
+        let run =
+            segment::decode(&bytes).map_err(|error| StoreError::Damaged(error.to_string()))?;
+        changes.extend(run.changes);
+        end = to;
+        joined.push(id);
+    }
+    let Some((last, others)) = joined.split_last().filter(|(_, others)| !others.is_empty()) else {
+        return Ok(0);
+    };
+    let bytes = segment::encode(first.1.cast_unsigned(), &changes);
+    for id in others {
+        tx.local("DELETE FROM segment WHERE id = ?", [id])?;
+    }
+    let sql = "UPDATE segment SET first_seq = ?, hlc = ?, bytes = ? WHERE id = ?";
+    tx.local(sql, params![first.1, first.3, bytes, last])?;
+    Ok(joined.len())
+}
+
+pub(super) fn load_causality(
+    connection: &Connection,
+    me: ReplicaNumber,
+    own_seq: u64,
+) -> Result<Causality, StoreError> {
+    let mut causality = Causality::default();
+    let number = |n| ReplicaNumber::new(n).map_err(|e| StoreError::Damaged(e.to_string()));
+    let mut logs = connection.prepare("SELECT number, applied FROM log")?;
+    for row in logs.query_map([], |row| Ok((row.get(0)?, row.get::<_, i64>(1)?)))? {
+        let (of, seq) = row?;
+        causality.restore(None, number(of)?, seq.cast_unsigned());
+    }
+    if own_seq > 0 {
+        causality.restore(None, me, own_seq);
+    }
+    let mut contexts = connection.prepare("SELECT author, of, seq FROM context")?;
+    for row in contexts.query_map([], |row| {
+        Ok((row.get(0)?, row.get(1)?, row.get::<_, i64>(2)?))
+    })? {
+        let (author, of, seq) = row?;
+        causality.restore(Some(number(author)?), number(of)?, seq.cast_unsigned());
+    }
+    Ok(causality)
+}
+
+/// Notes that the change just written said what was seen.
+pub(super) fn say_seen(connection: &Connection, state: &mut LogState) -> Result<(), StoreError> {
+    let unsaid = std::mem::take(&mut state.unsaid);
+    save_context(connection, state.me, &unsaid)?;
+    let causality = std::sync::Arc::make_mut(&mut state.causality);
+    for (of, seq) in unsaid.iter() {
+        causality.restore(Some(state.me), *of, *seq);
+    }
+    Ok(())
+}
+
+pub(super) fn save_context(
+    connection: &Connection,
+    author: ReplicaNumber,
+    seen: &[(ReplicaNumber, u64)],
+) -> Result<(), StoreError> {
+    let sql = "INSERT INTO context (author, of, seq) VALUES (?1, ?2, ?3)
+               ON CONFLICT DO UPDATE SET seq = max(seq, ?3)";
+    let mut statement = connection.prepare_cached(sql)?;
+    for (of, seq) in seen {
+        statement.execute(params![author.get(), of.get(), seq.cast_signed()])?;
+    }
+    Ok(())
+}
+
+/// Notes a log that nothing was known of, and answers with what is known of it now.
+///
+/// # Errors
+/// When the number is another replica's, or the disk fails.
+pub fn introduce(
+    tx: &WriteTx<'_>,
+    introduction: &Introduction,
+) -> Result<Option<KnownLog>, StoreError> {
+    let start = Head::genesis(introduction.replica);
+    let sql = "INSERT INTO log (number, replica_id, public_key, seq, hash, applied) VALUES (?, ?, ?, 0, ?, 0)
+               ON CONFLICT DO NOTHING";
+    tx.local(
+        sql,
+        params![
+            introduction.number.get(),
+            introduction.replica.0,
+            introduction.public_key,
+            start.hash
+        ],
+    )?;
+    Ok(known_log(tx, introduction.number)?.filter(|log| log.introduction == *introduction))
+}
+
+/// Notes how far a log is stored.
+pub(super) fn set_stored(
+    tx: &WriteTx<'_>,
+    number: ReplicaNumber,
+    head: &Head,
+) -> Result<(), StoreError> {
+    let sql = "UPDATE log SET seq = ?, hash = ? WHERE number = ?";
+    tx.local(
+        sql,
+        params![head.seq.cast_signed(), head.hash, number.get()],
+    )?;
+    Ok(())
+}
+
+/// Notes how far a log is applied.
+pub(super) fn set_applied(
+    tx: &WriteTx<'_>,
+    number: ReplicaNumber,
+    seq: u64,
+) -> Result<(), StoreError> {
+    tx.local(
+        "UPDATE log SET applied = ? WHERE number = ?",
+        params![seq.cast_signed(), number.get()],
+    )?;
+    Ok(())
+}
+
+/// Takes nothing more of a log, for a reason that people read.
+///
+/// # Errors
+/// When the disk fails.
+pub fn stop(tx: &WriteTx<'_>, number: ReplicaNumber, reason: &str) -> Result<(), StoreError> {
+    tx.local(
+        "UPDATE log SET stopped = ? WHERE number = ?",
+        params![reason, number.get()],
+    )?;
+    Ok(())
+}
+
+/// The chain hash of a log at `seq`, when it is stored that far.
+///
+/// # Errors
+/// When the disk fails or a stored run is damaged.
+pub fn hash_at(
+    tx: &impl Read,
+    number: ReplicaNumber,
+    replica: ReplicaId,
+    seq: u64,
+) -> Result<Option<Head>, StoreError> {
+    let sql = "SELECT last_seq, hash FROM segment WHERE number = ? AND last_seq <= ? ORDER BY last_seq DESC LIMIT 1";
+    let below = one(tx, sql, params![number.get(), seq.cast_signed()], |row| {
+        Ok(Head {
+            seq: row.get::<_, i64>(0)?.cast_unsigned(),
+            hash: row.get(1)?,
+        })
+    })?;
+    let mut head = below.unwrap_or_else(|| Head::genesis(replica));
+    if head.seq == seq {
+        return Ok(Some(head));
+    }
+    if let Some((_, run)) = run_after(tx, number, head.seq)? {
+        let run =
+            segment::decode(&run.bytes).map_err(|error| StoreError::Damaged(error.to_string()))?;
+        for change in &run.changes {
+            head = head.append(&islet_sync::chain::digest(change.hlc, &change.ops));
+            if head.seq == seq {
+                return Ok(Some(head));
+            }
+        }
+    }
+    if number == replica::number(tx)? {
+        for (_, change) in own_tail(tx, head.seq, usize::MAX)? {
+            head = head.append(&islet_sync::chain::digest(change.hlc, &change.ops));
+            if head.seq == seq {
+                return Ok(Some(head));
+            }
+        }
+    }
+    Ok(None)
+}
+
+/// How many changes of this replica no segment holds yet.
+pub(super) fn unsealed(connection: &Connection) -> Result<u64, StoreError> {
+    let sql = "SELECT (SELECT change_seq FROM replica) - coalesce((SELECT max(last_seq) FROM segment JOIN replica USING (number)), 0)";
+    let count: Option<i64> = connection.query_row(sql, [], |row| row.get(0)).optional()?;
+    Ok(count.unwrap_or(0).max(0).cast_unsigned())
+}

@@ -1,0 +1,157 @@
+//! The replicas of the network, and what is known of how far each has come.
+
+use islet_sync::chain::ReplicaId;
+use islet_sync::dot::VersionVector;
+use islet_sync::id::ReplicaNumber;
+use rusqlite::Row;
+
+use super::entity::MEMBER;
+use super::tx::{Read, all};
+use super::{StoreError, WriteTx};
+use crate::domain::time::Timestamp;
+
+/// One replica of the network.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Member {
+    /// Row id.
+    pub id: i64,
+    /// The number that its row ids carry.
+    pub number: ReplicaNumber,
+    /// Its random name.
+    pub replica_id: ReplicaId,
+    /// Signs its log and its connections to peers.
+    pub public_key: [u8; 32],
+    /// Signs its access tokens.
+    pub token_key: [u8; 32],
+    /// What people call its node.
+    pub name: String,
+    /// Where it is reached: HOST:PORT.
+    pub addresses: Vec<String>,
+    /// Since when.
+    pub created_at: Timestamp,
+    /// Set once it was revoked: its changes count up to this one.
+    pub cut_seq: Option<u64>,
+}
+
+/// What a new row says.
+#[derive(Clone, Debug)]
+pub struct NewMember<'a> {
+    /// See [`Member`]; so for all.
+    pub number: ReplicaNumber,
+    /// Random name.
+    pub replica_id: ReplicaId,
+    /// Key.
+    pub public_key: [u8; 32],
+    /// Key.
+    pub token_key: [u8; 32],
+    /// Name.
+    pub name: &'a str,
+    /// Addresses.
+    pub addresses: &'a [String],
+}
+
+const SELECT: &str = "SELECT id, number, replica_id, public_key, token_key, name, addresses, created_at, cut_seq FROM member";
+
+/// All replicas that ever were, in the order of their rows.
+///
+/// # Errors
+/// When the disk fails.
+pub fn list(tx: &impl Read) -> Result<Vec<Member>, StoreError> {
+    all(tx, &format!("{SELECT} ORDER BY id"), [], from_row)
+}
+
+/// Makes a replica known to the network.
+///
+/// # Errors
+/// When the disk fails.
+pub fn insert(tx: &mut WriteTx<'_>, new: &NewMember<'_>) -> Result<i64, StoreError> {
+    let now = tx.now_of().0;
+    let addresses = json(new.addresses)?;
+    tx.insert(
+        &MEMBER,
+        &[
+            i64::from(new.number.get()).into(),
+            (&new.replica_id.0).into(),
+            (&new.public_key).into(),
+            (&new.token_key).into(),
+            new.name.into(),
+            (&addresses).into(),
+            now.into(),
+            None::<i64>.into(),
+            None::<&str>.into(),
+            None::<i64>.into(),
+        ],
+    )
+}
+
+/// Notes where a replica is reached.
+///
+/// # Errors
+/// When the disk fails.
+pub fn set_addresses(
+    tx: &mut WriteTx<'_>,
+    id: i64,
+    addresses: &[String],
+) -> Result<(), StoreError> {
+    let addresses = json(addresses)?;
+    tx.update(&MEMBER, id, &[("addresses", (&addresses).into())])
+}
+
+/// Cuts a replica off after `seq`, whose chain hash is `hash`.
+///
+/// # Errors
+/// When the disk fails.
+pub fn revoke(tx: &mut WriteTx<'_>, id: i64, seq: u64, hash: &[u8; 32]) -> Result<(), StoreError> {
+    let now = tx.now_of().0;
+    tx.update(
+        &MEMBER,
+        id,
+        &[
+            ("cut_seq", seq.cast_signed().into()),
+            ("cut_hash", hash.into()),
+            ("revoked_at", now.into()),
+        ],
+    )
+}
+
+/// What every member has applied; `None` when this node is alone in its network.
+///
+/// # Errors
+/// When the disk fails.
+pub(super) fn stable(tx: &WriteTx<'_>) -> Result<Option<VersionVector>, StoreError> {
+    let state = tx.state();
+    let numbers: Vec<ReplicaNumber> = list(tx)?
+        .into_iter()
+        .filter(|member| member.cut_seq.is_none())
+        .map(|member| member.number)
+        .collect();
+    if numbers.iter().all(|number| *number == state.me) {
+        return Ok(None);
+    }
+    let mut causality = (*state.causality).clone();
+    causality.restore(None, state.me, state.head.seq);
+    Ok(Some(causality.stable(
+        state.me,
+        &numbers,
+        &state.acknowledged.lock(),
+    )))
+}
+
+fn json(addresses: &[String]) -> Result<String, StoreError> {
+    serde_json::to_string(addresses).map_err(|error| StoreError::Damaged(error.to_string()))
+}
+
+fn from_row(row: &Row<'_>) -> rusqlite::Result<Member> {
+    let addresses: String = row.get(6)?;
+    Ok(Member {
+        id: row.get(0)?,
+        number: ReplicaNumber::new(row.get(1)?).map_err(|_| rusqlite::Error::InvalidQuery)?,
+        replica_id: ReplicaId(row.get(2)?),
+        public_key: row.get(3)?,
+        token_key: row.get(4)?,
+        name: row.get(5)?,
+        addresses: serde_json::from_str(&addresses).unwrap_or_default(),
+        created_at: Timestamp(row.get(7)?),
+        cut_seq: row.get::<_, Option<i64>>(8)?.map(i64::cast_unsigned),
+    })
+}

@@ -1,0 +1,191 @@
+//! Rights to the places of a queue day (`islet_sync::escrow`) in the database.
+//!
+//! Must never give out a place without a right of this replica, in the same transaction.
+
+use islet_sync::escrow::{Kind, Rights, Use};
+use islet_sync::id::ReplicaNumber;
+use islet_sync::op::Value;
+use rusqlite::params;
+
+use super::entity::{QUEUE_ENTRY, QUEUE_RIGHT};
+use super::tx::{Read, all, one};
+use super::{StoreError, WriteTx, members};
+use crate::domain::queue::QueueDay;
+
+/// The group of the rules that an entry's state is.
+const STATE_GROUP: u8 = 1;
+
+/// What this replica holds of a day.
+///
+/// # Errors
+/// When the disk fails.
+pub fn rights(tx: &WriteTx<'_>, day: i64) -> Result<Rights, StoreError> {
+    let (first, last) = tx.state().me.row_ids();
+    let sum = |kind: Kind| -> Result<i64, StoreError> {
+        let sql = "SELECT coalesce(sum(count), 0) FROM queue_right
+                   WHERE queue_day_id = ? AND kind = ? AND id BETWEEN ? AND ?";
+        Ok(one(tx, sql, [day, kind as i64, first, last], |row| row.get(0))?.unwrap_or(0))
+    };
+    let sql = "SELECT coalesce(sum(count), 0) FROM queue_right
+               WHERE queue_day_id = ? AND kind = 2 AND to_replica = ?";
+    let received = one(tx, sql, params![day, tx.state().me.get()], |row| row.get(0))?;
+    Ok(Rights {
+        minted: sum(Kind::Mint)?,
+        received: received.unwrap_or(0),
+        given: sum(Kind::Transfer)?,
+        burnt: sum(Kind::Burn)?,
+        used: used(tx, day)?,
+    })
+}
+
+/// How many rights of this replica are bound.
+fn used(tx: &WriteTx<'_>, day: i64) -> Result<i64, StoreError> {
+    let (first, last) = tx.state().me.row_ids();
+    let sql = "SELECT e.id, e.state IN ('PENDING', 'ACCEPTED') FROM queue_right r
+               JOIN queue_entry e ON e.id = r.queue_entry_id
+               WHERE r.queue_day_id = ? AND r.kind = 4 AND r.id BETWEEN ? AND ? AND r.replaced = 0
+               AND e.state IN ('PENDING', 'ACCEPTED', 'DENIED')";
+    let entries: Vec<(i64, bool)> = all(tx, sql, [day, first, last], |row| {
+        Ok((row.get(0)?, row.get(1)?))
+    })?;
+    let mut held = 0;
+    for (entry, occupies) in entries {
+        let denied_unstable = !occupies && !is_stable(tx, entry)?;
+        let used = Use {
+            replaced: false,
+            occupies,
+            denied_unstable,
+        };
+        held += i64::from(used.is_held());
+    }
+    Ok(held)
+}
+
+/// Whether every member has seen what made the state of an entry.
+fn is_stable(tx: &WriteTx<'_>, entry: i64) -> Result<bool, StoreError> {
+    let sql =
+        "SELECT replica, seq FROM register WHERE entity = ? AND row_id = ? AND field_group = ?";
+    let key = params![QUEUE_ENTRY.code, entry, STATE_GROUP];
+    let dots: Vec<(u32, i64)> = all(tx, sql, key, |row| Ok((row.get(0)?, row.get(1)?)))?;
+    if dots.is_empty() {
+        return Ok(true);
+    }
+    let stable = members::stable(tx)?;
+    Ok(dots.into_iter().all(|(replica, seq)| {
+        // The change under way is seen by nobody else yet; alone in the network that is nobody.
+        let of = ReplicaNumber::new(replica);
+        of.is_ok_and(|of| {
+            stable
+                .as_ref()
+                .is_none_or(|cut| cut.seq(of) >= seq.cast_unsigned())
+        })
+    }))
+}
+
+/// How many places this replica may give out now. A day that staff made smaller gives out none
+/// until its places fit.
+///
+/// # Errors
+/// When the disk fails.
+pub fn available(tx: &WriteTx<'_>, day: &QueueDay) -> Result<i64, StoreError> {
+    let excess = (total(tx, day.id)? - day.size).max(0);
+    Ok(rights(tx, day.id)?.available() - excess)
+}
+
+/// All rights of a day that are known here, whoever holds them.
+///
+/// # Errors
+/// When the disk fails.
+pub fn total(tx: &impl Read, day: i64) -> Result<i64, StoreError> {
+    let sql = "SELECT coalesce(sum(iif(kind = 1, count, -count)), 0) FROM queue_right
+               WHERE queue_day_id = ? AND kind IN (1, 3)";
+    Ok(one(tx, sql, [day], |row| row.get(0))?.unwrap_or(0))
+}
+
+/// Who is known to hold rights of a day that are not bound, with how many: for a text that says
+/// where the remaining places are.
+///
+/// # Errors
+/// When the disk fails.
+pub fn holders(tx: &impl Read, day: i64) -> Result<Vec<(u32, i64)>, StoreError> {
+    let sql = "SELECT replica, sum(n) AS held FROM (
+                 SELECT id >> 32 AS replica, CASE kind WHEN 1 THEN count ELSE -count END AS n
+                 FROM queue_right r WHERE queue_day_id = ?1 AND (kind < 4 OR (replaced = 0 AND EXISTS (
+                   SELECT 1 FROM queue_entry e WHERE e.id = r.queue_entry_id
+                   AND e.state IN ('PENDING', 'ACCEPTED'))))
+                 UNION ALL
+                 SELECT to_replica, count FROM queue_right WHERE queue_day_id = ?1 AND kind = 2)
+               GROUP BY replica HAVING held > 0 ORDER BY held DESC";
+    all(tx, sql, [day], |row| Ok((row.get(0)?, row.get(1)?)))
+}
+
+/// Binds a right of this replica to an entry, in place of those that were bound to it before.
+///
+/// # Errors
+/// When the disk fails.
+pub fn take(tx: &mut WriteTx<'_>, day: i64, entry: i64) -> Result<(), StoreError> {
+    let sql = "SELECT id FROM queue_right WHERE queue_entry_id = ? AND replaced = 0";
+    let former: Vec<i64> = all(tx, sql, [entry], |row| row.get(0))?;
+    for id in former {
+        tx.update(&QUEUE_RIGHT, id, &[("replaced", 1.into())])?;
+    }
+    insert(tx, day, Kind::Use, 1, None, Some(entry))
+}
+
+/// Makes the rights of a day fit its size as far as this replica may: the replica that opened the day makes
+/// new ones, and each gives up what it has too many.
+///
+/// # Errors
+/// When the disk fails.
+pub fn settle_size(tx: &mut WriteTx<'_>, day: &QueueDay) -> Result<(), StoreError> {
+    let missing = day.size - total(tx, day.id)?;
+    let (first, last) = tx.state().me.row_ids();
+    if missing > 0 && (first..=last).contains(&day.id) {
+        return insert(tx, day.id, Kind::Mint, missing, None, None);
+    }
+    let spare = rights(tx, day.id)?.available().min(-missing);
+    if spare > 0 {
+        return insert(tx, day.id, Kind::Burn, spare, None, None);
+    }
+    Ok(())
+}
+
+/// Hands rights over to a replica that asks for `wanted`. Answers with how many.
+///
+/// # Errors
+/// When the disk fails.
+pub fn hand_over(
+    tx: &mut WriteTx<'_>,
+    day: &QueueDay,
+    to: ReplicaNumber,
+    wanted: i64,
+) -> Result<i64, StoreError> {
+    let excess = (total(tx, day.id)? - day.size).max(0);
+    let mut rights = rights(tx, day.id)?;
+    rights.burnt += excess;
+    let count = rights.to_hand_over(wanted);
+    if count > 0 {
+        insert(tx, day.id, Kind::Transfer, count, Some(to), None)?;
+    }
+    Ok(count)
+}
+
+fn insert(
+    tx: &mut WriteTx<'_>,
+    day: i64,
+    kind: Kind,
+    count: i64,
+    to: Option<ReplicaNumber>,
+    entry: Option<i64>,
+) -> Result<(), StoreError> {
+    let values: [Value<'_>; 6] = [
+        day.into(),
+        (kind as i64).into(),
+        count.into(),
+        to.map(|to| i64::from(to.get())).into(),
+        entry.into(),
+        0.into(),
+    ];
+    tx.insert(&QUEUE_RIGHT, &values)?;
+    Ok(())
+}

@@ -1,0 +1,300 @@
+//! The replicated rows as the engine sees them: [`State`] on SQLite.
+//!
+//! What a row brings with it is done here, so that it is the same for a write of this node and for one of a
+//! peer: two registrations of one person are linked, a reading that came in twice is one, and counters
+//! follow. Must never decide which value wins; `islet_sync::rules` does.
+
+use std::collections::BTreeMap;
+
+use islet_sync::apply::{RegisterKey, State};
+use islet_sync::change::{self, Encoder};
+use islet_sync::hlc::Hlc;
+use islet_sync::id::{ReplicaNumber, RowId};
+use islet_sync::op::{Action, Value};
+use islet_sync::register::{Sibling, Stamp};
+use islet_sync::rules::{Entity, Shape};
+use jiff::civil::Date;
+use rusqlite::{Connection, params, params_from_iter};
+
+use super::entity::{self, PATIENT, READING, STAFF};
+use super::tx::{Bind, Read, all, one, prepared};
+use super::{StoreError, twins};
+use crate::domain::time::Timestamp;
+
+/// The rows of one transaction, with what is to be done at its end.
+pub(super) struct Rows<'a> {
+    connection: &'a Connection,
+    now: Timestamp,
+    /// A right was taken away or a password changed: sessions must be looked at again.
+    pub(super) ends_sessions: bool,
+    /// Readings that came in, to be counted at the end: by patient and day of recording.
+    pub(super) counted: BTreeMap<i64, BTreeMap<Date, i64>>,
+    /// Patients whose counters are to be counted afresh.
+    pub(super) recount: std::collections::BTreeSet<i64>,
+}
+
+impl Read for Rows<'_> {
+    fn connection(&self) -> &Connection {
+        self.connection
+    }
+
+    fn now(&self) -> Timestamp {
+        self.now
+    }
+}
+
+impl<'a> Rows<'a> {
+    pub(super) const fn new(connection: &'a Connection, now: Timestamp) -> Self {
+        Self {
+            connection,
+            now,
+            ends_sessions: false,
+            counted: BTreeMap::new(),
+            recount: std::collections::BTreeSet::new(),
+        }
+    }
+
+    pub(super) fn execute(
+        &self,
+        sql: &str,
+        params: impl rusqlite::Params,
+    ) -> Result<usize, StoreError> {
+        Ok(prepared(self, sql)?.execute(params)?)
+    }
+
+    /// All fields of a new row, in order: what the author did not know is empty. A patient that turned
+    /// out to be a twin is named by the id that stands for both.
+    fn values(
+        &self,
+        entity: &'static Entity,
+        fields: &[(u8, Value<'_>)],
+    ) -> Result<Vec<Value<'static>>, StoreError> {
+        let mut values = vec![Value::Null; entity.fields.len()];
+        for (number, value) in fields {
+            let position = usize::from(*number) - 1;
+            values[position] = match (entity.fields[position].refers, value) {
+                (Some(code), Value::Int(id)) if code == PATIENT.code => {
+                    Value::Int(twins::patient(self, *id)?)
+                }
+                _ => value.to_static(),
+            };
+        }
+        Ok(values)
+    }
+
+    fn set_element(
+        &mut self,
+        entity: &Entity,
+        row: RowId,
+        element: &str,
+        fields: &[(u8, Value<'_>)],
+    ) -> Result<(), StoreError> {
+        match (entity.shape, fields) {
+            (Shape::Set, [(_, present)]) => {
+                self.ends_sessions = true;
+                let sql = if *present == Value::Int(1) {
+                    "INSERT OR IGNORE INTO staff_role (staff_id, role) VALUES (?, ?)"
+                } else {
+                    "DELETE FROM staff_role WHERE staff_id = ? AND role = ?"
+                };
+                self.execute(sql, params![row.get(), element])?;
+            }
+            (Shape::Map, [(_, value)]) => {
+                let sql = "INSERT INTO setting (name, value) VALUES (?1, ?2)
+                           ON CONFLICT (name) DO UPDATE SET value = ?2";
+                self.execute(sql, params![element, Bind(value)])?;
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Before and after a row changes: what else depends on it.
+    fn note_change(&mut self, entity: &Entity, row: RowId) -> Result<(), StoreError> {
+        if entity.code == READING.code {
+            let sql = "SELECT patient_id FROM reading WHERE id = ?";
+            self.recount
+                .extend(one(self, sql, [row.get()], |row| row.get::<_, i64>(0))?);
+        }
+        Ok(())
+    }
+}
+
+impl State for Rows<'_> {
+    type Error = StoreError;
+
+    fn resolve(&mut self, entity: &'static Entity, row: RowId) -> Result<RowId, StoreError> {
+        if entity.code != READING.code {
+            return Ok(row);
+        }
+        let id = twins::reading(self, row.get())?;
+        RowId::from_i64(id).map_err(|error| StoreError::Damaged(error.to_string()))
+    }
+
+    fn exists(&mut self, entity: &'static Entity, row: RowId) -> Result<bool, StoreError> {
+        if entity.shape != Shape::Rows {
+            return Ok(true);
+        }
+        let sql = format!("SELECT 1 FROM {} WHERE id = ?", entity.name);
+        Ok(one(self, &sql, [row.get()], |_| Ok(()))?.is_some())
+    }
+
+    fn create(
+        &mut self,
+        entity: &'static Entity,
+        row: RowId,
+        fields: &[(u8, Value<'_>)],
+        _stamp: Stamp,
+    ) -> Result<(), StoreError> {
+        let values = self.values(entity, fields)?;
+        let id = Value::Int(row.get());
+        if entity.code == READING.code && !twins::enter_reading(self, row.get(), &values)? {
+            return Ok(());
+        }
+        let bound = std::iter::once(&id).chain(&values).map(Bind);
+        prepared(self, entity::insert_sql(entity))?.execute(params_from_iter(bound))?;
+        match entity.code {
+            code if code == READING.code => {
+                if let [Value::Int(patient), .., Value::Int(recorded_at), _] = values.as_slice() {
+                    let days = self.counted.entry(*patient).or_default();
+                    *days.entry(Timestamp(*recorded_at).day()).or_default() += 1;
+                }
+            }
+            code if code == PATIENT.code => twins::enter_patient(self, row.get(), &values)?,
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn show(
+        &mut self,
+        entity: &'static Entity,
+        row: RowId,
+        element: &str,
+        fields: &[(u8, Value<'_>)],
+    ) -> Result<(), StoreError> {
+        if entity.shape != Shape::Rows {
+            return self.set_element(entity, row, element, fields);
+        }
+        if entity.code == PATIENT.code
+            || entity.code == STAFF.code
+            || entity.code == entity::MEMBER.code
+        {
+            self.ends_sessions = true;
+        }
+        if entity.code == READING.code {
+            twins::keep_origin(self, row.get())?;
+        }
+        let mut sql = format!("UPDATE {} SET ", entity.name);
+        for (index, (number, _)) in fields.iter().enumerate() {
+            sql.push_str(if index > 0 { ", " } else { "" });
+            sql.push_str(entity.fields[usize::from(*number) - 1].name);
+            sql.push_str(" = ?");
+        }
+        sql.push_str(" WHERE id = ?");
+        let id = Value::Int(row.get());
+        let bound = fields.iter().map(|(_, value)| value).chain([&id]).map(Bind);
+        prepared(self, &sql)?.execute(params_from_iter(bound))?;
+        self.note_change(entity, row)
+    }
+
+    fn raise(
+        &mut self,
+        entity: &'static Entity,
+        row: RowId,
+        field: u8,
+        value: i64,
+    ) -> Result<(), StoreError> {
+        let column = entity.fields[usize::from(field) - 1].name;
+        let sql = format!(
+            "UPDATE {} SET {column} = max(coalesce({column}, ?1), ?1) WHERE id = ?2",
+            entity.name
+        );
+        self.execute(&sql, [value, row.get()])?;
+        Ok(())
+    }
+
+    fn siblings(&mut self, key: &RegisterKey) -> Result<Vec<Sibling>, StoreError> {
+        let sql = "SELECT replica, seq, hlc, fields FROM register
+                   WHERE entity = ? AND row_id = ? AND field_group = ? AND element = ?";
+        let mut found = all(
+            self,
+            sql,
+            params![key.entity, key.row, key.group, key.element],
+            |row| {
+                let parts: (u32, i64, i64, Vec<u8>) =
+                    (row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?);
+                Ok(parts)
+            },
+        )?
+        .into_iter()
+        .map(|(replica, seq, hlc, fields)| {
+            let replica =
+                ReplicaNumber::new(replica).map_err(|e| StoreError::Damaged(e.to_string()))?;
+            let stamp = Stamp {
+                hlc: Hlc::from_i64(hlc),
+                replica,
+                seq: seq.cast_unsigned(),
+            };
+            Ok(Sibling {
+                stamp,
+                fields: read_fields(&fields)?,
+            })
+        })
+        .collect::<Result<Vec<_>, StoreError>>()?;
+        found.sort_by_key(|sibling| sibling.stamp);
+        Ok(found)
+    }
+
+    fn set_siblings(
+        &mut self,
+        key: &RegisterKey,
+        siblings: &[Sibling],
+        conflict: bool,
+    ) -> Result<(), StoreError> {
+        let sql = "DELETE FROM register WHERE entity = ? AND row_id = ? AND field_group = ? AND element = ?";
+        self.execute(sql, params![key.entity, key.row, key.group, key.element])?;
+        let sql = "INSERT INTO register (entity, row_id, field_group, element, replica, seq, hlc, fields, conflict)
+                   VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)";
+        for sibling in siblings {
+            let stamp = sibling.stamp;
+            self.execute(
+                sql,
+                params![
+                    key.entity,
+                    key.row,
+                    key.group,
+                    key.element,
+                    stamp.replica.get(),
+                    stamp.seq.cast_signed(),
+                    stamp.hlc.to_i64(),
+                    write_fields(&sibling.fields),
+                    conflict
+                ],
+            )?;
+        }
+        Ok(())
+    }
+}
+
+/// The fields of a sibling as one operation on row 1.
+fn write_fields(fields: &[(u8, Value<'_>)]) -> Vec<u8> {
+    let mut encoder = Encoder::default();
+    if let Ok(row) = RowId::from_i64(1) {
+        encoder.push(0, Action::Set, row, fields);
+    }
+    encoder.bytes().to_vec()
+}
+
+/// The inverse of [`write_fields`].
+pub(super) fn read_fields(bytes: &[u8]) -> Result<Vec<(u8, Value<'static>)>, StoreError> {
+    let ops = change::decode(bytes).map_err(|error| StoreError::Damaged(error.to_string()))?;
+    let fields = ops
+        .first()
+        .map(|op| op.fields.as_slice())
+        .unwrap_or_default();
+    Ok(fields
+        .iter()
+        .map(|(number, value)| (*number, value.to_static()))
+        .collect())
+}
