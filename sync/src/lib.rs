@@ -13,6 +13,7 @@
 
 pub mod change;
 pub mod dot;
+pub mod frame;
 pub mod hlc;
 pub mod id;
 pub mod op;
