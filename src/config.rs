@@ -41,6 +41,10 @@ pub struct Config {
     pub backoffice: Address,
     /// Both, encrypted.
     pub https: Address,
+    /// Where the other nodes of the network connect.
+    pub peer: Address,
+    /// Nodes of the network find each other on the LAN by themselves.
+    pub discovery: bool,
     /// Plain HTTP may be reached from other machines.
     pub allow_plain_lan: bool,
     /// More names and addresses for the certificate.
@@ -159,6 +163,8 @@ impl Default for Config {
             http: Address::loopback(8000),
             backoffice: Address::loopback(8001),
             https: Address::any(8443),
+            peer: Address::any(8444),
+            discovery: true,
             allow_plain_lan: false,
             hosts: Vec::new(),
             // The phone app in its browser builds and web views, and the old back-office page.

@@ -11,7 +11,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use super::data_dir::{AUDIT_KEY, CONFIG_FILE, KEYS, TLS, TOKEN_KEY};
+use super::data_dir::{AUDIT_KEY, CONFIG_FILE, KEYS, TLS, TOKEN_KEY, make_node_key};
 use super::progress::Progress;
 use super::{DataDir, Failure, files, node};
 use crate::auth::token::TokenKeys;
@@ -162,9 +162,8 @@ fn build(
     let mut audit_key = zeroize::Zeroizing::new([0; 32]);
     random(audit_key.as_mut())?;
     files::write_private(&keys, AUDIT_KEY, audit_key.as_ref()).map_err(io(&keys))?;
-    let mut node_id = [0; 16];
-    random(&mut node_id)?;
-    let node_id: String = node_id.iter().map(|byte| format!("{byte:02x}")).collect();
+    make_node_key(&keys)?;
+    let node_id = stage.identity()?.node_id();
     let token_key = TokenKeys::generate(&node_id);
     let (_, pkcs8) = token_key.map_err(|error| Failure::new(error.to_string()))?;
     files::write_private(&keys, TOKEN_KEY, &pkcs8).map_err(io(&keys))?;

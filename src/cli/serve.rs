@@ -48,6 +48,9 @@ pub(super) struct ServeArgs {
     /// Where both listen in HTTPS, or off [default: 0.0.0.0:8443]
     #[arg(long, value_name = "ADDR")]
     https: Option<Address>,
+    /// Where the other nodes of the network connect, or off [default: 0.0.0.0:8444]
+    #[arg(long, value_name = "ADDR")]
+    peer: Option<Address>,
     /// Allow plain HTTP on addresses that other machines can reach
     #[arg(long)]
     allow_plain_lan: bool,
@@ -61,6 +64,7 @@ impl ServeArgs {
         config.http = self.http.unwrap_or(config.http);
         config.backoffice = self.backoffice.unwrap_or(config.backoffice);
         config.https = self.https.unwrap_or(config.https);
+        config.peer = self.peer.unwrap_or(config.peer);
         config.allow_plain_lan |= self.allow_plain_lan;
         config.log_format = self.log_format.unwrap_or(config.log_format);
     }

@@ -8,12 +8,14 @@
 
 pub mod appointments;
 mod error;
+pub mod invitations;
 pub mod mail;
 pub mod patients;
 mod policy;
 pub mod queue;
 pub mod readings;
 pub mod recovery;
+pub mod replication;
 pub mod seed;
 mod session_cache;
 pub mod sessions;
@@ -25,7 +27,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-pub use error::Error;
+pub use error::{Error, InvitationFault};
 
 use crate::auth::password::PasswordHasher;
 use crate::auth::throttle::Throttle;

@@ -20,6 +20,7 @@ mod connection;
 pub mod entity;
 mod error;
 pub mod idempotency;
+pub mod invitations;
 mod lanes;
 mod lock;
 mod migrate;
