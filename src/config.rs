@@ -285,6 +285,26 @@ impl Config {
         text
     }
 
+    /// The commented default file of a node that joins a network, with what its nodes have alike.
+    #[must_use]
+    pub fn inherited_file(clinic: &str, tokens: &Tokens) -> String {
+        let mut text = Self::new_file(clinic, &[]);
+        for (key, value) in [
+            ("access_minutes", tokens.access_minutes),
+            ("refresh_days", tokens.refresh_days),
+            ("patient_recovery_minutes", tokens.patient_recovery_minutes),
+            ("staff_recovery_minutes", tokens.staff_recovery_minutes),
+            ("desk_code_hours", tokens.desk_code_hours),
+        ] {
+            let default = format!("\n#{key} = ");
+            if let Some(at) = text.find(&default) {
+                let end = text[at + 1..].find('\n').map_or(text.len(), |end| at + 1 + end);
+                text.replace_range(at + 1..end, &format!("{key} = {value}"));
+            }
+        }
+        text
+    }
+
     /// How long tokens and codes live.
     #[must_use]
     pub fn lifetimes(&self) -> Lifetimes {

@@ -342,3 +342,5 @@ pub const LINKS_CHECK_EVERY: Duration = Duration::from_secs(5);
 pub const LINK_PAUSE: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
 /// Frames of a push that wait for the connection: each may have some megabytes.
 pub const PUSH_FRAMES_MAX: usize = 2;
+/// How often a command looks how far a sync has come.
+pub const SYNC_LOOK_EVERY: Duration = Duration::from_millis(50);

@@ -5,6 +5,7 @@
 
 mod known;
 mod listeners;
+mod peers;
 mod signals;
 
 use std::sync::Arc;
@@ -35,7 +36,7 @@ use signals::Signals;
 
 Prints one line on standard output when it is ready:
   islet ready: http://127.0.0.1:8000 backoffice http://127.0.0.1:8001 \
-https https://pi.local:8443 (CA sha256 AB:CD:...)
+https https://pi.local:8443 (CA sha256 AB:CD:...) peer 0.0.0.0:8444 (id 0a1b...)
 
 SIGTERM or SIGINT finishes what was accepted and exits 0; a second one exits at once.")]
 pub(super) struct ServeArgs {
@@ -124,17 +125,23 @@ async fn serve(
         cors_origins: config.cors_origins.clone(),
         authority: identity.as_ref().map(|it| Arc::clone(it.authority())),
     };
-    let bound = listeners::bind(&app, config, &options, identity.as_ref())?;
-    let urls = listeners::urls(&bound, identity.as_deref());
+    let (stop, stop_mail) = (CancellationToken::new(), CancellationToken::new());
+    let mut bound = listeners::bind(&app, config, &options, identity.as_ref())?;
+    let (node, for_peers) = peers::open(data, config, &app, &stop).await?;
+    let mut urls = listeners::urls(&bound, identity.as_deref());
+    if let Some(for_peers) = for_peers {
+        urls.push(listeners::peer_url(&for_peers, &node));
+        bound.push(("peer ", for_peers));
+    }
     let ready = listeners::ready_line(&urls);
     let control = Control::bind(data)?;
 
-    let (stop, stop_mail) = (CancellationToken::new(), CancellationToken::new());
     tokio::spawn(signals.watch(stop.clone()));
     if let Some(identity) = identity {
         tokio::spawn(identity.keep_fresh(stop.clone()));
     }
-    let control = tokio::spawn(control.serve(Arc::clone(&app), stop.clone()));
+    let links = tokio::spawn(peers::run(Arc::clone(&node), config.peer.get().is_some()));
+    let control = tokio::spawn(control.serve(node, stop.clone()));
     let postman = postman.map(|postman| tokio::spawn(postman.run(stop_mail.clone())));
     tokio::spawn(known::warn(Arc::clone(&app)));
     let told = tell(&urls).map_or_else(|| ready.clone(), |text| format!("{text}\n{ready}"));
@@ -151,6 +158,9 @@ async fn serve(
     }
     if let Err(error) = control.await {
         tracing::error!(%error, "the task that answers commands failed");
+    }
+    if let Err(error) = links.await {
+        tracing::error!(%error, "the task that keeps the links failed");
     }
     // Nobody asks for mail any more.
     stop_mail.cancel();

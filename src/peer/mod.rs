@@ -12,6 +12,7 @@ pub mod identity;
 pub mod invitation;
 pub mod join;
 pub mod links;
+pub mod manual;
 pub mod node;
 mod pump;
 mod refusal;

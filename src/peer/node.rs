@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::identity::{Identity, PublicKey};
 use super::join::Inheritance;
+use super::manual::{self, ManualSync};
 use super::status::Status;
 use super::refusal::Refusal;
 use crate::limits;
@@ -24,14 +25,15 @@ pub struct PeerNode {
     pub identity: Arc<Identity>,
     /// What people call it.
     pub name: String,
-    /// `host:port`, where peers reach it; empty when it does not listen.
-    pub addresses: Vec<String>,
+    addresses: Mutex<Vec<String>>,
     /// What a node that joins gets; without it nobody can join here.
     pub inheritance: Option<Inheritance>,
     /// Ends every stream and link.
     pub stop: CancellationToken,
     /// How each peer does.
     pub status: Status,
+    /// The last sync that the operator asked for.
+    manual: Mutex<Option<Arc<ManualSync>>>,
     pub(super) joins: Arc<Semaphore>,
     places: Mutex<BTreeMap<PublicKey, Arc<Semaphore>>>,
     watchers: Mutex<BTreeMap<PublicKey, usize>>,
@@ -44,7 +46,6 @@ impl PeerNode {
         app: Arc<App>,
         identity: Identity,
         name: String,
-        addresses: Vec<String>,
         inheritance: Option<Inheritance>,
         stop: CancellationToken,
     ) -> Arc<Self> {
@@ -52,14 +53,26 @@ impl PeerNode {
             app,
             identity: Arc::new(identity),
             name,
-            addresses,
+            addresses: Mutex::default(),
             inheritance,
             stop,
             status: Status::default(),
+            manual: Mutex::default(),
             joins: Arc::new(Semaphore::new(limits::JOINS_AT_ONCE)),
             places: Mutex::default(),
             watchers: Mutex::default(),
         })
+    }
+
+    /// `host:port`, where peers reach it; empty when it does not listen.
+    #[must_use]
+    pub fn addresses(&self) -> Vec<String> {
+        lock(&self.addresses).clone()
+    }
+
+    /// From now on peers reach it there.
+    pub fn set_addresses(&self, addresses: Vec<String>) {
+        *lock(&self.addresses) = addresses;
     }
 
     /// Makes this node a member of its network and notes where it is reached.
@@ -68,7 +81,26 @@ impl PeerNode {
     /// When its key is not the one that the network knows.
     pub async fn announce(&self) -> Result<(), Error> {
         let (key, name) = (*self.identity.public_key(), self.name.clone());
-        replication::announce(&self.app, key, name, self.addresses.clone()).await
+        replication::announce(&self.app, key, name, self.addresses()).await
+    }
+
+    /// Begins a sync, by name, number, id or address of a peer.
+    ///
+    /// # Errors
+    /// When there is no such peer, or another such sync is under way.
+    pub async fn begin_sync(self: &Arc<Self>, which: &str) -> Result<Arc<ManualSync>, Error> {
+        if self.manual_sync().is_some_and(|sync| !sync.report().done) {
+            return Err(Error::NotFound("another sync is under way: wait for its end"));
+        }
+        let sync = manual::begin(self, which).await?;
+        *lock(&self.manual) = Some(Arc::clone(&sync));
+        Ok(sync)
+    }
+
+    /// The sync that was asked for last.
+    #[must_use]
+    pub fn manual_sync(&self) -> Option<Arc<ManualSync>> {
+        lock(&self.manual).clone()
     }
 
     /// The member with this key, which was not thrown out.

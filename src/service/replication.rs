@@ -86,7 +86,10 @@ fn ticks() -> MutexGuard<'static, Ticks> {
 }
 
 fn path(app: &App) -> PathBuf {
-    app.store.path().with_file_name("placeholder-members.json")
+    // A node that is being built is moved to the directory above, and this file would be left.
+    let dir = app.store.path().parent().unwrap_or(app.store.path());
+    let built = dir.ends_with(".init").then(|| dir.parent()).flatten();
+    built.unwrap_or(dir).join("placeholder-members.json")
 }
 
 fn load(app: &App) -> Result<State, Error> {
