@@ -287,6 +287,17 @@ CREATE TABLE recovery (
 CREATE INDEX recovery_by_patient ON recovery (patient_id) WHERE patient_id IS NOT NULL;
 CREATE INDEX recovery_by_staff ON recovery (staff_id) WHERE staff_id IS NOT NULL;
 
+-- [local] Invitations to the network that this node gave out. Digests only.
+CREATE TABLE invitation (
+    digest          BLOB    PRIMARY KEY CHECK (length(digest) = 32),
+    created_at      INTEGER NOT NULL,
+    expires_at      INTEGER NOT NULL,
+    -- The key of the node that used it. It may ask again: its answer may have been lost.
+    used_by         BLOB    CHECK (length(used_by) = 32)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX invitation_by_expiry ON invitation (expires_at);
+
 -- [local] Answers to writes that nothing in the data itself makes repeatable.
 CREATE TABLE idempotency (
     key             BLOB    PRIMARY KEY CHECK (length(key) = 32),

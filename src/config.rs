@@ -41,6 +41,10 @@ pub struct Config {
     pub backoffice: Address,
     /// Both, encrypted.
     pub https: Address,
+    /// Where the other nodes of the network connect.
+    pub peer: Address,
+    /// Nodes of the network find each other on the LAN by themselves.
+    pub discovery: bool,
     /// Plain HTTP may be reached from other machines.
     pub allow_plain_lan: bool,
     /// More names and addresses for the certificate.
@@ -159,6 +163,8 @@ impl Default for Config {
             http: Address::loopback(8000),
             backoffice: Address::loopback(8001),
             https: Address::any(8443),
+            peer: Address::any(8444),
+            discovery: true,
             allow_plain_lan: false,
             hosts: Vec::new(),
             // The phone app in its browser builds and web views, and the old back-office page.
@@ -275,6 +281,28 @@ impl Config {
                 text.push_str(line);
             }
             text.push('\n');
+        }
+        text
+    }
+
+    /// The commented default file of a node that joins a network, with what its nodes have alike.
+    #[must_use]
+    pub fn inherited_file(clinic: &str, tokens: &Tokens) -> String {
+        let mut text = Self::new_file(clinic, &[]);
+        for (key, value) in [
+            ("access_minutes", tokens.access_minutes),
+            ("refresh_days", tokens.refresh_days),
+            ("patient_recovery_minutes", tokens.patient_recovery_minutes),
+            ("staff_recovery_minutes", tokens.staff_recovery_minutes),
+            ("desk_code_hours", tokens.desk_code_hours),
+        ] {
+            let default = format!("\n#{key} = ");
+            if let Some(at) = text.find(&default) {
+                let end = text[at + 1..]
+                    .find('\n')
+                    .map_or(text.len(), |end| at + 1 + end);
+                text.replace_range(at + 1..end, &format!("{key} = {value}"));
+            }
         }
         text
     }

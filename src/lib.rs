@@ -12,5 +12,6 @@ pub mod domain;
 pub mod http;
 pub mod limits;
 pub mod mail;
+pub mod peer;
 pub mod service;
 pub mod store;

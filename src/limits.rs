@@ -297,3 +297,62 @@ pub const MAILS_MAX: usize = 64;
 pub const MAIL_TIMEOUT: Duration = Duration::from_secs(20);
 /// Pauses before the second and the third attempt. A recovery link lives for 5 minutes at least.
 pub const MAIL_RETRY_PAUSES: [Duration; 2] = [Duration::from_secs(2), Duration::from_secs(15)];
+
+// ---- Peers --------------------------------------------------------------------------------
+
+/// How long an invitation is remembered beyond its time, so that whoever shows it hears that it has
+/// expired or was used, and not that it never was.
+pub const INVITATION_KEPT: Duration = Duration::from_secs(30 * 24 * 3600);
+/// Longest life of an invitation: a code that lies about for longer has been photographed.
+pub const INVITATION_VALID_MAX: Duration = Duration::from_secs(7 * 24 * 3600);
+/// Addresses of one node: one per network card, and what the operator adds.
+pub const PEER_ADDRESSES_MAX: usize = 4;
+/// Bytes of a host name in an address (RFC 1035).
+pub const PEER_HOST_BYTES_MAX: usize = 253;
+/// From the start of a connection to a peer to the end of its TLS handshake: several round trips of
+/// a bad mobile link.
+pub const PEER_CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// Until the header of a peer's answer, and until the next frame of a stream that owes one.
+pub const PEER_ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+/// Bytes of a request to join and of its answer: some keys, names and settings.
+pub const JOIN_BYTES_MAX: usize = 64 * 1024;
+/// Requests to join that are looked at together. The others wait for nothing: they hear that the
+/// node is busy.
+pub const JOINS_AT_ONCE: usize = 2;
+/// Times that a node asks to join when the answer is lost.
+pub const JOIN_ATTEMPTS: usize = 3;
+/// Requests that one member may have open: its link needs three, a command beside it as many.
+pub const PEER_REQUESTS_MAX: usize = 8;
+/// Bytes of the text of a refusal that are shown: a peer may be anybody's program.
+pub const REFUSAL_CHARS_MAX: usize = 300;
+/// Receive window of one stream of a peer's answers in bytes: a megabyte in flight fills a LAN, and
+/// 300 kB/s over a link with three seconds of delay.
+pub const PEER_STREAM_WINDOW: u32 = 1 << 20;
+/// How often a watched peer says that it lives when nothing happens.
+pub const HEARTBEAT_EVERY: Duration = Duration::from_secs(10);
+/// Silence of a watched peer after which its link is given up: three heartbeats.
+pub const HEARTBEAT_PATIENCE: Duration = Duration::from_secs(30);
+/// How often connected peers compare what they know even when nothing seems to happen: a lost
+/// message must not stay lost.
+pub const EXCHANGE_EVERY: Duration = Duration::from_secs(5);
+/// How often the list of members is looked at for links to make and to end, beside each commit.
+pub const LINKS_CHECK_EVERY: Duration = Duration::from_secs(5);
+/// First and longest pause before a peer that could not be reached is tried again. Half of each is
+/// left to chance, so that the nodes of a clinic whose power came back do not all call at once.
+pub const LINK_PAUSE: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
+/// Frames of a push that wait for the connection: each may have some megabytes.
+pub const PUSH_FRAMES_MAX: usize = 2;
+/// How often a command looks how far a sync has come.
+pub const SYNC_LOOK_EVERY: Duration = Duration::from_millis(50);
+
+/// Frames that are read ahead for a peer that takes them slowly: a run is up to some hundred kilobytes.
+pub const OUTGOING_FRAMES_MAX: usize = 4;
+/// Changes in one run. A run is decoded whole, and one signature vouches for it.
+pub const RUN_CHANGES_MAX: usize = 4096;
+/// How often a run is checked again because its log moved on under it.
+pub const INGEST_ATTEMPTS: u32 = 3;
+/// Operations of others that are applied in one transaction: some ten milliseconds, for which a nurse's write
+/// may have to wait.
+pub const APPLY_OPS: usize = 1024;
+/// Changes that make a segment. Fewer would waste signatures, more would be read from the table too often.
+pub const SEAL_CHANGES: u64 = 1024;

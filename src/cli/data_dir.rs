@@ -5,6 +5,7 @@
 //! islet.db         the database
 //! keys/audit.key   32 bytes that key the audit chain; outside of the database on purpose
 //! keys/token.p8    Ed25519 key that signs access tokens (PKCS#8 DER)
+//! keys/node.key    Ed25519 key that is the node on its network (PKCS#8 DER)
 //! tls/             the certificate authority
 //! lock             held by the process that serves
 //! control.sock     where that process takes commands
@@ -13,11 +14,13 @@
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
+use islet_sync::chain::Signer;
 use zeroize::Zeroizing;
 
 use super::Failure;
 use super::files;
 use crate::config::{Config, islet_variables};
+use crate::peer::identity::Identity;
 use crate::store::{DATABASE_FILE, StoreError};
 
 /// The configuration in a data directory.
@@ -28,6 +31,7 @@ pub(super) const KEYS: &str = "keys";
 pub(super) const TLS: &str = "tls";
 pub(super) const AUDIT_KEY: &str = "audit.key";
 pub(super) const TOKEN_KEY: &str = "token.p8";
+pub(super) const NODE_KEY: &str = "node.key";
 
 /// A data directory, which may not exist yet.
 #[derive(Clone, Debug)]
@@ -98,6 +102,39 @@ impl DataDir {
     pub fn token_key(&self) -> Result<Zeroizing<Vec<u8>>, Failure> {
         private(&self.join(KEYS).join(TOKEN_KEY))
     }
+
+    /// Who this node is. A directory of before nodes had such a key gets one now.
+    ///
+    /// # Errors
+    /// When the key is damaged or open to other users, or cannot be made.
+    pub fn identity(&self) -> Result<Identity, Failure> {
+        let (keys, path) = (self.join(KEYS), self.join(KEYS).join(NODE_KEY));
+        if !path.exists() {
+            make_node_key(&keys)?;
+        }
+        Identity::from_pkcs8(private(&path)?)
+            .map_err(|error| Failure::new(format!("{}: {error}", path.display())))
+    }
+}
+
+impl DataDir {
+    /// The same key, for signing this node's log.
+    ///
+    /// # Errors
+    /// As for [`DataDir::identity`].
+    pub fn signer(&self) -> Result<Signer, Failure> {
+        self.identity()?;
+        let path = self.join(KEYS).join(NODE_KEY);
+        Signer::from_pkcs8(&private(&path)?)
+            .map_err(|error| Failure::new(format!("{}: {error}", path.display())))
+    }
+}
+
+/// Makes the key of a node in `keys`.
+pub(super) fn make_node_key(keys: &Path) -> Result<(), Failure> {
+    let pkcs8 = Identity::generate().map_err(|error| Failure::new(error.to_string()))?;
+    files::write_private(keys, NODE_KEY, &pkcs8)
+        .map_err(|error| Failure::io("write", &keys.join(NODE_KEY), &error))
 }
 
 fn private(path: &Path) -> Result<Zeroizing<Vec<u8>>, Failure> {

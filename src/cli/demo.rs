@@ -137,6 +137,8 @@ fn addresses(urls: &[Url]) -> String {
         let what = match name.trim_end() {
             "" => "patients' app",
             "backoffice" => "back office",
+            // For other nodes, not for people.
+            "peer" => continue,
             _ => "both, encrypted",
         };
         let _ = writeln!(text, "  {what:<16} {url}");

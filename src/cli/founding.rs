@@ -13,7 +13,7 @@ use std::time::SystemTime;
 
 use islet_sync::chain::ReplicaId;
 
-use super::data_dir::{AUDIT_KEY, CONFIG_FILE, KEYS, TLS, TOKEN_KEY};
+use super::data_dir::{AUDIT_KEY, CONFIG_FILE, KEYS, TLS, TOKEN_KEY, make_node_key};
 use super::progress::Progress;
 use super::{DataDir, Failure, files, node};
 use crate::auth::token::TokenKeys;
@@ -68,13 +68,32 @@ pub enum First {
 /// When the directory holds a node or anything else, or something cannot be made; nothing is left
 /// behind that would keep a second attempt from succeeding.
 pub fn create(data: &DataDir, new: &NewNode, first: First) -> Result<String, Failure> {
+    prepare(data, |stage| {
+        let created_at = match &first {
+            First::Demo(plan) => plan.founded(),
+            _ => SystemClock.now(),
+        };
+        let fingerprint = build(data, stage, new, created_at)?;
+        node::block_on(fill(stage, first))?;
+        Ok(fingerprint)
+    })
+}
+
+/// Makes a node: `build` puts everything into the stage that it is handed.
+///
+/// # Errors
+/// As [`create`].
+pub(super) fn prepare<T>(
+    data: &DataDir,
+    build: impl FnOnce(&DataDir) -> Result<T, Failure>,
+) -> Result<T, Failure> {
     let existed = data.path().exists();
     refuse_occupied(data)?;
     let dir = data.path();
     files::private_dir(dir).map_err(|error| Failure::io("make", dir, &error))?;
     let result = DirLock::take(dir)
         .map_err(Failure::from)
-        .and_then(|_lock| build_and_publish(data, new, first));
+        .and_then(|_lock| build_and_publish(data, build));
     if result.is_err() {
         let _ = fs::remove_dir_all(data.join(STAGE));
         if !existed {
@@ -114,19 +133,17 @@ pub fn refuse_occupied(data: &DataDir) -> Result<(), Failure> {
     Ok(())
 }
 
-fn build_and_publish(data: &DataDir, new: &NewNode, first: First) -> Result<String, Failure> {
+fn build_and_publish<T>(
+    data: &DataDir,
+    build: impl FnOnce(&DataDir) -> Result<T, Failure>,
+) -> Result<T, Failure> {
     // Looked at again now that nobody else can be at it.
     refuse_occupied(data)?;
     clear(data).map_err(|error| Failure::io("clear", data.path(), &error))?;
     let stage = DataDir::new(data.join(STAGE));
-    let created_at = match &first {
-        First::Demo(plan) => plan.founded(),
-        _ => SystemClock.now(),
-    };
-    let fingerprint = build(data, &stage, new, created_at)?;
-    node::block_on(fill(&stage, first))?;
+    let built = build(&stage)?;
     publish(data, &stage).map_err(|error| Failure::io("fill", data.path(), &error))?;
-    Ok(fingerprint)
+    Ok(built)
 }
 
 /// Removes what a run that was cut off has left.
@@ -150,36 +167,20 @@ fn build(
     new: &NewNode,
     created_at: Timestamp,
 ) -> Result<String, Failure> {
-    let io = |path: &Path| {
-        let path = path.to_owned();
-        move |error: io::Error| Failure::io("write", &path, &error)
-    };
-    let keys = stage.join(KEYS);
-    files::private_dir(stage.path()).map_err(io(stage.path()))?;
-    files::private_dir(&keys).map_err(io(&keys))?;
-    let random = |bytes: &mut [u8]| {
-        let filled = SystemRandom.fill(bytes);
-        filled.map_err(|error| Failure::new(error.to_string()))
-    };
-    let mut audit_key = zeroize::Zeroizing::new([0; 32]);
-    random(audit_key.as_mut())?;
-    files::write_private(&keys, AUDIT_KEY, audit_key.as_ref()).map_err(io(&keys))?;
-    let mut node_id = [0; 16];
-    random(&mut node_id)?;
-    let node_id: String = node_id.iter().map(|byte| format!("{byte:02x}")).collect();
-    let token_key = TokenKeys::generate(&node_id);
-    let (_, pkcs8) = token_key.map_err(|error| Failure::new(error.to_string()))?;
-    files::write_private(&keys, TOKEN_KEY, &pkcs8).map_err(io(&keys))?;
+    let audit_key = keys(stage)?;
+    let node_id = stage.identity()?.node_id();
+    token_key(&stage.join(KEYS), &node_id)?;
     let authority = CertificateAuthority::create(&stage.join(TLS), &new.hosts, SystemTime::now());
     let authority = authority.map_err(|error| Failure::new(error.to_string()))?;
     if !data.join(CONFIG_FILE).exists() {
         let text = Config::new_file(&new.clinic, &new.hosts);
         files::write_private(stage.path(), CONFIG_FILE, text.as_bytes())
-            .map_err(io(stage.path()))?;
+            .map_err(writing(stage.path()))?;
     }
     let (mut replica_id, mut network) = ([0; 16], [0; 16]);
-    random(&mut replica_id)?;
-    random(&mut network)?;
+    for bytes in [&mut replica_id, &mut network] {
+        SystemRandom.fill(bytes).map_err(|error| Failure::new(error.to_string()))?;
+    }
     let replica = NewReplica {
         number: 0,
         replica_id: ReplicaId(replica_id),
@@ -190,6 +191,30 @@ fn build(
     };
     Store::create(stage.path(), &replica, &audit_key)?;
     Ok(authority.fingerprint())
+}
+
+fn writing(path: &Path) -> impl FnOnce(io::Error) -> Failure {
+    move |error| Failure::io("write", path, &error)
+}
+
+/// The directory of the keys, with those of the audit log, which comes back, and of the node.
+pub(super) fn keys(stage: &DataDir) -> Result<zeroize::Zeroizing<[u8; 32]>, Failure> {
+    let keys = stage.join(KEYS);
+    files::private_dir(stage.path()).map_err(writing(stage.path()))?;
+    files::private_dir(&keys).map_err(writing(&keys))?;
+    let mut audit_key = zeroize::Zeroizing::new([0; 32]);
+    let filled = SystemRandom.fill(audit_key.as_mut());
+    filled.map_err(|error| Failure::new(error.to_string()))?;
+    files::write_private(&keys, AUDIT_KEY, audit_key.as_ref()).map_err(writing(&keys))?;
+    make_node_key(&keys)?;
+    Ok(audit_key)
+}
+
+/// The key that signs access tokens of the node `node_id`.
+pub(super) fn token_key(keys: &Path, node_id: &str) -> Result<(), Failure> {
+    let made = TokenKeys::generate(node_id);
+    let (_, pkcs8) = made.map_err(|error| Failure::new(error.to_string()))?;
+    files::write_private(keys, TOKEN_KEY, &pkcs8).map_err(writing(keys))
 }
 
 /// Puts the first people into the database and closes it.

@@ -15,12 +15,17 @@ mod failure;
 mod files;
 pub mod founding;
 mod init;
+mod invite;
+mod join;
 mod log;
+mod network;
 pub mod node;
 mod output;
+mod peers;
 mod progress;
 mod seed;
 mod serve;
+mod sync;
 mod user;
 
 use std::path::PathBuf;
@@ -62,6 +67,14 @@ enum Command {
     Init(init::InitArgs),
     /// Run the node until SIGTERM or SIGINT
     Serve(serve::ServeArgs),
+    /// Make a code by which another computer joins the network of this node
+    Invite(invite::InviteArgs),
+    /// Make a new node that belongs to the network of another, by its code
+    Join(join::JoinArgs),
+    /// List the nodes of the network, or remove one
+    Peers(peers::PeersArgs),
+    /// Exchange with one peer now
+    Sync(sync::SyncArgs),
     /// Run a clinic of invented people, to try Islet out
     Demo(demo::DemoArgs),
     /// Load well-known log-ins for tests into an empty node
@@ -112,6 +125,10 @@ fn run(cli: &Cli) -> Result<(), Failure> {
     match &cli.command {
         Command::Init(args) => init::run(args, &data()?),
         Command::Serve(args) => serve::run(args, &data()?),
+        Command::Invite(args) => invite::run(args, &data()?),
+        Command::Join(args) => join::run(args, &data()?),
+        Command::Peers(args) => peers::run(args, &data()?),
+        Command::Sync(args) => sync::run(args, &data()?),
         Command::Demo(args) => demo::run(args, &data()?),
         Command::Seed => seed::run(&data()?),
         Command::User(command) => user::run(command, &data()?),

@@ -58,6 +58,8 @@ pub async fn open_at(
         lifetimes: config.lifetimes(),
         clock,
         random,
+        signer: Arc::new(data.signer()?),
+        applying: tokio::sync::Mutex::default(),
         started: Instant::now(),
     })
 }

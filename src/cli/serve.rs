@@ -5,6 +5,7 @@
 
 mod known;
 mod listeners;
+mod peers;
 mod signals;
 
 use std::sync::Arc;
@@ -35,7 +36,7 @@ use signals::Signals;
 
 Prints one line on standard output when it is ready:
   islet ready: http://127.0.0.1:8000 backoffice http://127.0.0.1:8001 \
-https https://pi.local:8443 (CA sha256 AB:CD:...)
+https https://pi.local:8443 (CA sha256 AB:CD:...) peer 0.0.0.0:8444 (id 0a1b...)
 
 SIGTERM or SIGINT finishes what was accepted and exits 0; a second one exits at once.")]
 pub(super) struct ServeArgs {
@@ -48,6 +49,9 @@ pub(super) struct ServeArgs {
     /// Where both listen in HTTPS, or off [default: 0.0.0.0:8443]
     #[arg(long, value_name = "ADDR")]
     https: Option<Address>,
+    /// Where the other nodes of the network connect, or off [default: 0.0.0.0:8444]
+    #[arg(long, value_name = "ADDR")]
+    peer: Option<Address>,
     /// Allow plain HTTP on addresses that other machines can reach
     #[arg(long)]
     allow_plain_lan: bool,
@@ -61,6 +65,7 @@ impl ServeArgs {
         config.http = self.http.unwrap_or(config.http);
         config.backoffice = self.backoffice.unwrap_or(config.backoffice);
         config.https = self.https.unwrap_or(config.https);
+        config.peer = self.peer.unwrap_or(config.peer);
         config.allow_plain_lan |= self.allow_plain_lan;
         config.log_format = self.log_format.unwrap_or(config.log_format);
     }
@@ -120,17 +125,23 @@ async fn serve(
         cors_origins: config.cors_origins.clone(),
         authority: identity.as_ref().map(|it| Arc::clone(it.authority())),
     };
-    let bound = listeners::bind(&app, config, &options, identity.as_ref())?;
-    let urls = listeners::urls(&bound, identity.as_deref());
+    let (stop, stop_mail) = (CancellationToken::new(), CancellationToken::new());
+    let mut bound = listeners::bind(&app, config, &options, identity.as_ref())?;
+    let (node, for_peers) = peers::open(data, config, &app, &stop).await?;
+    let mut urls = listeners::urls(&bound, identity.as_deref());
+    if let Some(for_peers) = for_peers {
+        urls.push(listeners::peer_url(&for_peers, &node));
+        bound.push(("peer ", for_peers));
+    }
     let ready = listeners::ready_line(&urls);
     let control = Control::bind(data)?;
 
-    let (stop, stop_mail) = (CancellationToken::new(), CancellationToken::new());
     tokio::spawn(signals.watch(stop.clone()));
     if let Some(identity) = identity {
         tokio::spawn(identity.keep_fresh(stop.clone()));
     }
-    let control = tokio::spawn(control.serve(Arc::clone(&app), stop.clone()));
+    let links = tokio::spawn(peers::run(Arc::clone(&node), config.peer.get().is_some()));
+    let control = tokio::spawn(control.serve(node, stop.clone()));
     let postman = postman.map(|postman| tokio::spawn(postman.run(stop_mail.clone())));
     tokio::spawn(known::warn(Arc::clone(&app)));
     let told = tell(&urls).map_or_else(|| ready.clone(), |text| format!("{text}\n{ready}"));
@@ -147,6 +158,9 @@ async fn serve(
     }
     if let Err(error) = control.await {
         tracing::error!(%error, "the task that answers commands failed");
+    }
+    if let Err(error) = links.await {
+        tracing::error!(%error, "the task that keeps the links failed");
     }
     // Nobody asks for mail any more.
     stop_mail.cancel();

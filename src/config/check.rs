@@ -87,9 +87,11 @@ fn addresses(config: &Config, found: &mut Problems) {
             "nothing listens: give http, backoffice or https an address",
         );
     }
+    let on: Vec<_> = on.into_iter().chain(config.peer.get()).collect();
     for (index, addr) in on.iter().enumerate() {
         if addr.port() != 0 && on[..index].contains(addr) {
-            found.add("http, backoffice, https", format!("{addr} is given twice"));
+            let keys = "http, backoffice, https, peer";
+            found.add(keys, format!("{addr} is given twice"));
         }
     }
 }

@@ -139,6 +139,7 @@ const fn status(error: &Error) -> StatusCode {
         Error::WrongPassword
         | Error::RecoveryExpired
         | Error::RecoveryInvalid
+        | Error::Invitation(_)
         | Error::Taken(_)
         | Error::QueueClosed
         | Error::QueueFull

@@ -57,6 +57,9 @@ pub enum Error {
         /// Why not.
         reason: Invalid,
     },
+    /// An invitation to the network cannot be used.
+    #[error(transparent)]
+    Invitation(#[from] InvitationFault),
     /// A value that must be unique is used by another account.
     #[error("Another account already has this {0}")]
     Taken(&'static str),
@@ -89,6 +92,20 @@ pub enum Error {
     Internal(String),
 }
 
+/// Why an invitation lets nobody in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum InvitationFault {
+    /// This node never gave it out.
+    #[error("this invitation was not given out by this node: make a new one with `islet invite`")]
+    Unknown,
+    /// Its time is over.
+    #[error("this invitation has expired: make a new one with `islet invite`")]
+    Expired,
+    /// Another node has joined by it.
+    #[error("this invitation was used by another node: make a new one with `islet invite`")]
+    Used,
+}
+
 impl Error {
     /// The stable code of the error.
     #[must_use]
@@ -106,6 +123,9 @@ impl Error {
             Self::Forbidden => "forbidden",
             Self::NotFound(_) => "not_found",
             Self::Invalid { .. } => "invalid",
+            Self::Invitation(InvitationFault::Unknown) => "invitation_unknown",
+            Self::Invitation(InvitationFault::Expired) => "invitation_expired",
+            Self::Invitation(InvitationFault::Used) => "invitation_used",
             Self::Taken(_) => "taken",
             Self::QueueClosed => "queue_closed",
             Self::QueueFull => "queue_full",
@@ -125,6 +145,7 @@ impl Error {
         matches!(
             self,
             Self::NotFound(_)
+                | Self::Invitation(_)
                 | Self::Taken(_)
                 | Self::QueueClosed
                 | Self::QueueFull

@@ -8,12 +8,14 @@
 
 pub mod appointments;
 mod error;
+pub mod invitations;
 pub mod mail;
 pub mod patients;
 mod policy;
 pub mod queue;
 pub mod readings;
 pub mod recovery;
+pub mod replication;
 pub mod seed;
 mod session_cache;
 pub mod sessions;
@@ -25,7 +27,9 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-pub use error::Error;
+pub use error::{Error, InvitationFault};
+
+use islet_sync::chain::Signer;
 
 use crate::auth::password::PasswordHasher;
 use crate::auth::throttle::Throttle;
@@ -73,6 +77,10 @@ pub struct App {
     pub clock: Arc<dyn Clock>,
     /// The source of secrets.
     pub random: Arc<dyn Random>,
+    /// The node's key, by which its log is signed.
+    pub signer: Arc<Signer>,
+    /// One at a time applies what waits in the logs of others.
+    pub applying: tokio::sync::Mutex<()>,
     /// When the node started: the zero of the monotonic clock.
     pub started: Instant,
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use islet_sync::chain::ReplicaId;
+use islet_sync::chain::{ReplicaId, Signer};
 
 use super::mail::Mailer;
 use super::{App, Lifetimes, SessionCache};
@@ -18,10 +18,15 @@ pub(crate) const AUDIT_KEY: [u8; 32] = [7; 32];
 
 /// A new, empty node and its directory.
 pub(crate) fn app(clock: Arc<dyn Clock>) -> (App, tempfile::TempDir) {
+    app_as(0, clock)
+}
+
+/// The same as a replica of a network, whose keys and ids follow from its number.
+pub(crate) fn app_as(number: u8, clock: Arc<dyn Clock>) -> (App, tempfile::TempDir) {
     let dir = tempfile::tempdir().unwrap();
     let replica = NewReplica {
-        number: 0,
-        replica_id: ReplicaId([1; 16]),
+        number: number.into(),
+        replica_id: ReplicaId([number; 16]),
         network: [2; 16],
         node_id: "test".into(),
         clinic: "Test".into(),
@@ -45,6 +50,8 @@ pub(crate) fn app(clock: Arc<dyn Clock>) -> (App, tempfile::TempDir) {
         },
         clock,
         random: Arc::new(SystemRandom),
+        signer: Arc::new(Signer::from_seed(&[number; 32]).unwrap()),
+        applying: tokio::sync::Mutex::default(),
         started: Instant::now(),
     };
     (app, dir)

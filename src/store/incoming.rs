@@ -30,7 +30,7 @@ use super::{StoreError, WriteTx, patients};
 /// # Errors
 /// When the disk fails.
 pub fn store_run(
-    tx: &WriteTx<'_>,
+    tx: &mut WriteTx<'_>,
     known: &KnownLog,
     hlc: Hlc,
     run: &Run,
@@ -42,7 +42,30 @@ pub fn store_run(
     }
     logs::insert_run(tx, hlc, run, &end.head)?;
     logs::set_stored(tx, run.number, &end.head)?;
+    tx.state_mut().stored_runs += 1;
     Ok(true)
+}
+
+/// Applies what a run brings beyond what is applied of its log; nothing when something before it
+/// is missing. Answers with how many changes it applied.
+///
+/// # Errors
+/// When the disk fails.
+pub fn apply_run(
+    tx: &mut WriteTx<'_>,
+    number: ReplicaNumber,
+    first_seq: u64,
+    changes: &[Change<'_>],
+    ops_max: usize,
+) -> Result<usize, StoreError> {
+    let next = tx.state().causality.applied().seq(number) + 1;
+    let skip = next
+        .checked_sub(first_seq)
+        .and_then(|skip| usize::try_from(skip).ok());
+    let Some(new) = skip.and_then(|skip| changes.get(skip..)) else {
+        return Ok(0);
+    };
+    apply_changes(tx, number, new, ops_max)
 }
 
 /// Applies changes of one log that follow what is applied of it, as far as their contexts are here
@@ -50,7 +73,7 @@ pub fn store_run(
 ///
 /// # Errors
 /// When the disk fails.
-pub fn apply_changes(
+fn apply_changes(
     tx: &mut WriteTx<'_>,
     number: ReplicaNumber,
     changes: &[Change<'_>],

@@ -12,7 +12,7 @@ use islet_sync::exchange::{Introduction, Vector};
 use islet_sync::hlc::Hlc;
 use islet_sync::id::ReplicaNumber;
 use islet_sync::segment::{self, Change};
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, params};
 
 use super::tx::{LogState, Read, all, one};
 use super::{StoreError, WriteTx, replica};
@@ -436,11 +436,4 @@ pub fn hash_at(
         }
     }
     Ok(None)
-}
-
-/// How many changes of this replica no segment holds yet.
-pub(super) fn unsealed(connection: &Connection) -> Result<u64, StoreError> {
-    let sql = "SELECT (SELECT change_seq FROM replica) - coalesce((SELECT max(last_seq) FROM segment JOIN replica USING (number)), 0)";
-    let count: Option<i64> = connection.query_row(sql, [], |row| row.get(0)).optional()?;
-    Ok(count.unwrap_or(0).max(0).cast_unsigned())
 }

@@ -21,6 +21,7 @@ pub mod entity;
 mod error;
 pub mod idempotency;
 pub mod incoming;
+pub mod invitations;
 mod lanes;
 mod lock;
 pub mod logs;
@@ -50,7 +51,7 @@ use std::thread::JoinHandle;
 
 use islet_sync::dot::VersionVector;
 use islet_sync::id::ReplicaNumber;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 pub use error::StoreError;
 pub use lanes::Lane;
@@ -77,6 +78,7 @@ pub struct Store {
     lanes: Arc<Lanes>,
     session_epoch: Arc<AtomicU64>,
     acknowledged: Acknowledged,
+    commits: watch::Sender<u64>,
     readers: Readers,
     writer: Option<JoinHandle<()>>,
     path: PathBuf,
@@ -130,11 +132,13 @@ impl Store {
             time,
         )?;
         let acknowledged = writer.acknowledged();
+        let commits = writer.commits();
         let readers = Readers::start(&path, limits::READERS, limits::READ_TIMEOUT, &clock)?;
         Ok(Self {
             lanes,
             session_epoch,
             acknowledged,
+            commits,
             readers,
             writer: Some(writer.start()?),
             path,
@@ -224,6 +228,12 @@ impl Store {
     #[must_use]
     pub fn session_epoch(&self) -> u64 {
         self.session_epoch.load(Ordering::Acquire)
+    }
+
+    /// Changes after each commit that moved a log.
+    #[must_use]
+    pub fn commits(&self) -> watch::Receiver<u64> {
+        self.commits.subscribe()
     }
 
     /// Notes how far a member has come, by its own word.

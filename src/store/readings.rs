@@ -62,6 +62,14 @@ pub fn mark_entered_in_error(tx: &mut WriteTx<'_>, id: i64) -> Result<(), StoreE
     tx.update(&READING, id, &[("status", Value::Int(ENTERED_IN_ERROR))])
 }
 
+/// Corrects the value of a reading.
+///
+/// # Errors
+/// When there is no such reading or the disk fails.
+pub fn set_value(tx: &mut WriteTx<'_>, id: i64, mg_dl: f64) -> Result<(), StoreError> {
+    tx.update(&READING, id, &[("glucose_mg_dl", mg_dl.into())])
+}
+
 /// A reading with what only the node knows of it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Stored {

@@ -100,6 +100,8 @@ pub(super) struct LogState {
     pub(super) causality: Arc<Causality>,
     /// What members said of themselves since the start; shared with [`super::Store`].
     pub(super) acknowledged: Acknowledged,
+    /// Runs of others that were stored since the start.
+    pub(super) stored_runs: u64,
     audit_seq: i64,
     audit_hash: [u8; 32],
     /// See [`super::Store::session_epoch`].
@@ -136,6 +138,7 @@ impl LogState {
             unsaid: Arc::new(causality.unsaid(me)),
             causality: Arc::new(causality),
             acknowledged: Acknowledged::default(),
+            stored_runs: 0,
             audit_seq,
             audit_hash,
             session_epoch: 0,
@@ -154,6 +157,16 @@ impl LogState {
             self.audit_hash
         ])?;
         Ok(())
+    }
+
+    /// Where this replica's log is, and how often those of others were stored.
+    pub(super) const fn logs_at(&self) -> (u64, u64) {
+        (self.head.seq, self.stored_runs)
+    }
+
+    /// Whether a log has moved since.
+    pub(super) fn logs_moved(&self, since: (u64, u64)) -> bool {
+        self.logs_at() != since
     }
 
     /// The newest audit entry.

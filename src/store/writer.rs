@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
 
 use rusqlite::Connection;
+use tokio::sync::watch;
 
 use super::audit_head::AuditHead;
 use super::error::take_fault;
@@ -39,6 +40,7 @@ pub(super) struct Writer {
     clock: Arc<dyn Clock>,
     audit_head: AuditHead,
     wal: Wal,
+    commits: watch::Sender<u64>,
 }
 
 impl Writer {
@@ -59,12 +61,18 @@ impl Writer {
             audit_head: AuditHead::open(dir, &connection)?,
             wal: Wal::watch(&mut connection)?,
             connection,
+            commits: watch::Sender::new(0),
             audit_key,
             lanes,
             space,
             session_epoch,
             clock,
         })
+    }
+
+    /// Where it is told that a log has moved.
+    pub(super) fn commits(&self) -> watch::Sender<u64> {
+        self.commits.clone()
     }
 
     /// What the store tells the writer of the members.
@@ -104,6 +112,7 @@ impl Writer {
         let mut jobs = batch.jobs.into_iter();
         let result = self.try_batch(&mut jobs, &batch.access, &mut replies);
         let epoch_before = before.session_epoch;
+        let logs_before = before.logs_at();
         if let Err(error) = &result {
             self.state = before;
             if !self.connection.is_autocommit() {
@@ -124,6 +133,9 @@ impl Writer {
         }
         self.stop_if_fatal(&result);
         if let Ok(true) = result {
+            if self.state.logs_moved(logs_before) {
+                self.commits.send_modify(|commits| *commits += 1);
+            }
             let checkpoint = self.wal.checkpoint_if_due(&self.connection);
             if let Err(error) = &checkpoint {
                 tracing::error!(%error, "a checkpoint failed");

@@ -109,8 +109,8 @@ pub struct SignedHead {
 /// Why a key or signature is not accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum SignatureError {
-    /// The seed is not 32 bytes.
-    #[error("this is no Ed25519 seed of 32 bytes")]
+    /// The seed is not 32 bytes, or the key is of another kind.
+    #[error("this is no Ed25519 key")]
     Seed,
     /// Not made by the key's owner over this head.
     #[error("the signature does not fit the log")]
@@ -133,6 +133,16 @@ impl Signer {
     /// When it has another length.
     pub fn from_seed(seed: &[u8]) -> Result<Self, SignatureError> {
         Ed25519KeyPair::from_seed_unchecked(seed)
+            .map(Self)
+            .map_err(|_| SignatureError::Seed)
+    }
+
+    /// The key in PKCS#8 form (RFC 8410), as a node keeps it.
+    ///
+    /// # Errors
+    /// When it is no Ed25519 key.
+    pub fn from_pkcs8(bytes: &[u8]) -> Result<Self, SignatureError> {
+        Ed25519KeyPair::from_pkcs8(bytes)
             .map(Self)
             .map_err(|_| SignatureError::Seed)
     }

@@ -243,6 +243,19 @@ impl Seal {
         out
     }
 
+    /// The seal that stands before other bytes, and those.
+    ///
+    /// # Errors
+    /// When they do not begin with a seal.
+    pub fn split(mut bytes: &[u8]) -> Result<(Self, &[u8]), Malformed> {
+        let input = &mut bytes;
+        let seal = Self {
+            number: take_number(input)?,
+            signature: take_array(input)?,
+        };
+        Ok((seal, input))
+    }
+
     /// # Errors
     /// When these bytes seal nothing.
     pub fn read(mut bytes: &[u8]) -> Result<Self, Malformed> {
@@ -322,7 +335,7 @@ pub fn is_fork(
         .is_ok()
 }
 
-/// Re-exported for callers that have changes rather than digests.
+/// The digests of some changes.
 #[must_use]
 pub fn digests<'a>(changes: impl Iterator<Item = (Hlc, &'a [u8])>) -> Vec<Hash> {
     changes.map(|(hlc, ops)| chain::digest(hlc, ops)).collect()

@@ -26,6 +26,7 @@ pub mod change;
 pub mod dot;
 pub mod escrow;
 pub mod exchange;
+pub mod frame;
 pub mod hlc;
 pub mod id;
 pub mod limits;

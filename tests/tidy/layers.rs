@@ -48,7 +48,18 @@ const LAYERS: [(&str, &[&str]); 14] = [
         ],
     ),
     ("live", &["service", "domain", "clock", "auth"]),
-    ("peer", &["service", "store", "domain", "clock", "auth"]),
+    // Of HTTP only the loop that accepts connections and its bounds.
+    (
+        "peer",
+        &[
+            "http::listen",
+            "service",
+            "store",
+            "domain",
+            "clock",
+            "auth",
+        ],
+    ),
     ("config", &["http", "service", "domain", "auth"]),
     ("mail", &["config", "service", "domain", "auth", "clock"]),
     ("telemetry", &["config"]),

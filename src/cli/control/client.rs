@@ -1,18 +1,22 @@
 //! A command's end of the socket. Must never send a request twice: it may have been carried out.
 
 use std::io::{self, ErrorKind};
+use std::sync::Arc;
 use std::time::Instant;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 use zeroize::Zeroizing;
 
 use super::socket::SocketPath;
 use super::{Request, Response, execute};
+use crate::cli::network;
 use crate::cli::node::{self, OpenError};
 use crate::cli::{DataDir, Failure};
 use crate::limits;
+use crate::peer::PeerNode;
 use crate::service::mail::Mailer;
 
 /// Has `request` carried out: by the node that serves `data`, or here when none does. Waits a
@@ -32,19 +36,13 @@ async fn find_and_perform(data: &DataDir, request: Request) -> Result<Response, 
     let (patience, pause) = limits::CONTROL_SETTLE;
     let began = Instant::now();
     loop {
-        if let Some(stream) = connect(data).await? {
-            return exchange(stream, &request).await.map_err(|error| {
-                Failure::new(format!(
-                    "the running node did not answer ({error}); the command may have been \
-                     carried out: look with `islet user list` or `islet audit log`"
-                ))
-            });
+        if let Some(response) = ask_running(data, &request).await? {
+            return Ok(response);
         }
-        let config = data.config(|_| {})?;
-        match node::open(data, &config, Mailer::default()).await {
-            Ok(app) => {
-                let response = execute(&app, request).await;
-                app.store.close();
+        match open_here(data).await {
+            Ok(node) => {
+                let response = execute(&node, request).await;
+                close(node);
                 return Ok(response);
             }
             Err(OpenError::Locked) if began.elapsed() < patience => {
@@ -52,6 +50,49 @@ async fn find_and_perform(data: &DataDir, request: Request) -> Result<Response, 
             }
             Err(error) => return Err(error.into_failure(data)),
         }
+    }
+}
+
+/// The answer of the node that serves `data`; `None` when none does.
+///
+/// # Errors
+/// When it does not answer.
+pub async fn ask_running(data: &DataDir, request: &Request) -> Result<Option<Response>, Failure> {
+    let Some(stream) = connect(data).await? else {
+        return Ok(None);
+    };
+    let response = exchange(stream, request).await.map_err(|error| {
+        Failure::new(format!(
+            "the running node did not answer ({error}); the command may have been \
+             carried out: look with `islet user list` or `islet audit log`"
+        ))
+    })?;
+    Ok(Some(response))
+}
+
+/// Opens the node for a command; it listens to nobody.
+///
+/// # Errors
+/// As [`node::open`].
+pub async fn open_here(data: &DataDir) -> Result<Arc<PeerNode>, OpenError> {
+    let config = data.config(|_| {})?;
+    let app = Arc::new(node::open(data, &config, Mailer::default()).await?);
+    let made = network::node(data, &config, Arc::clone(&app), CancellationToken::new());
+    if made.is_err()
+        && let Some(app) = Arc::into_inner(app)
+    {
+        app.store.close();
+    }
+    Ok(made?)
+}
+
+/// Closes what [`open_here`] opened.
+pub(in crate::cli) fn close(node: Arc<PeerNode>) {
+    node.stop.cancel();
+    let app = Arc::into_inner(node).map(|node| node.app);
+    match app.and_then(Arc::into_inner) {
+        Some(app) => app.store.close(),
+        None => tracing::error!("something still uses the database; it is left to recover"),
     }
 }
 

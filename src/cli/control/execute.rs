@@ -1,17 +1,21 @@
 //! Carries out a [`Request`] with the use cases of the service layer.
 
-use super::{Account, Request, Response, User, UserRole};
+use std::sync::Arc;
+
+use super::{Account, Request, Response, User, UserRole, network};
 use crate::auth::Secret;
 use crate::cli::Failure;
 use crate::domain::account::{Email, Username};
 use crate::domain::actor::{Actor, Role};
 use crate::domain::patient::{Dni, NewPatient, Patient};
 use crate::domain::text;
+use crate::peer::PeerNode;
 use crate::service::{App, Error, patients, recovery, seed, staff};
 use crate::store::staff::Staff;
 
 /// Carries out `request` as the operator.
-pub async fn execute(app: &App, request: Request) -> Response {
+pub async fn execute(node: &Arc<PeerNode>, request: Request) -> Response {
+    let app = &*node.app;
     let done = match request {
         Request::SetBlocked { account, blocked } => set_blocked(app, account, blocked).await,
         Request::ResetPassword(account) => reset_password(app, account).await,
@@ -22,7 +26,12 @@ pub async fn execute(app: &App, request: Request) -> Response {
                 admin: seeded.admin,
             })
             .map_err(Failure::from),
-        add => add_user(app, add).await,
+        add @ (Request::AddPatient { .. } | Request::AddStaff { .. }) => add_user(app, add).await,
+        Request::Invite { valid_s, address } => network::invite(node, valid_s, address).await,
+        Request::ListPeers => network::list(node).await,
+        Request::RevokePeer(which) => network::revoke(node, &which).await,
+        Request::BeginSync(which) => network::begin_sync(node, &which).await,
+        Request::ShowSync => network::show_sync(node),
     };
     done.unwrap_or_else(|failure| Response::Refused {
         exit: failure.exit,

@@ -8,17 +8,21 @@
 
 mod client;
 mod execute;
+mod network;
 mod server;
 mod socket;
 
 use serde::{Deserialize, Serialize, Serializer};
 
-pub use client::perform;
+pub(super) use client::close;
+pub use client::{ask_running, open_here, perform};
 pub use execute::execute;
 pub use server::Control;
 
 use super::failure::Exit;
 use crate::auth::Secret;
+use crate::peer::manual::SyncReport;
+use crate::peer::status::PeerReport;
 
 /// What can be asked for.
 #[derive(Debug, Serialize, Deserialize)]
@@ -67,6 +71,21 @@ pub enum Request {
     ListUsers(Option<UserRole>),
     /// Load the well-known log-ins.
     Seed,
+    /// Give out an invitation to the network.
+    Invite {
+        /// How long it is good, in seconds.
+        valid_s: u64,
+        /// `host:port` under which the other node reaches this one, besides the known ones.
+        address: Option<String>,
+    },
+    /// List the nodes of the network.
+    ListPeers,
+    /// Throw a node out, by name, number or id.
+    RevokePeer(String),
+    /// Begin a sync with a peer, by name, number, id or address.
+    BeginSync(String),
+    /// How far that sync has come.
+    ShowSync,
 }
 
 /// Whose account.
@@ -127,6 +146,27 @@ pub enum Response {
         /// Whether the admin is among them.
         admin: bool,
     },
+    /// An invitation.
+    Invitation {
+        /// What the other node is to be told.
+        #[serde(serialize_with = "expose")]
+        code: Secret,
+        /// The end of its time, in milliseconds since 1970.
+        expires_at_ms: i64,
+        /// Where the other node will look for this one.
+        addresses: Vec<String>,
+    },
+    /// The nodes of the network.
+    Peers(Vec<PeerReport>),
+    /// A node was thrown out.
+    PeerRevoked {
+        /// Its number.
+        number: u32,
+        /// What people call it.
+        name: String,
+    },
+    /// How far a sync has come.
+    Sync(SyncReport),
     /// Nothing was done.
     Refused {
         /// The exit code of the command.

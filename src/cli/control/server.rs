@@ -19,7 +19,7 @@ use super::{Request, Response, execute};
 use crate::cli::failure::Exit;
 use crate::cli::{DataDir, Failure};
 use crate::limits;
-use crate::service::App;
+use crate::peer::PeerNode;
 
 /// A bound socket. The caller holds the lock on the directory, so a socket that is there already
 /// was left by a process that has ended.
@@ -48,7 +48,7 @@ impl Control {
 
     /// Answers commands until `stop`, then finishes those that were accepted and removes the
     /// socket.
-    pub async fn serve(self, app: Arc<App>, stop: CancellationToken) {
+    pub async fn serve(self, node: Arc<PeerNode>, stop: CancellationToken) {
         let places = Arc::new(Semaphore::new(limits::CONTROL_CONNECTIONS_MAX));
         let tasks = TaskTracker::new();
         loop {
@@ -64,10 +64,10 @@ impl Control {
                     continue;
                 }
             };
-            let app = Arc::clone(&app);
+            let node = Arc::clone(&node);
             tasks.spawn(async move {
                 let _place = place;
-                if let Err(error) = converse(stream, &app).await {
+                if let Err(error) = converse(stream, &node).await {
                     tracing::warn!(%error, "a command was not answered");
                 }
             });
@@ -99,9 +99,9 @@ fn remove(path: &SocketPath) -> io::Result<()> {
 }
 
 /// One request, one response.
-async fn converse(mut stream: UnixStream, app: &App) -> io::Result<()> {
+async fn converse(mut stream: UnixStream, node: &Arc<PeerNode>) -> io::Result<()> {
     let response = match timeout(limits::CONTROL_REQUEST_TIMEOUT, receive(&mut stream)).await {
-        Ok(Ok(request)) => execute(app, request).await,
+        Ok(Ok(request)) => execute(node, request).await,
         Ok(Err(error)) => refuse(&format!(
             "the running node does not understand this command ({error}): is it of another \
              version?"

@@ -8,6 +8,7 @@ use crate::config::Config;
 use crate::http::app::{HttpOptions, routers};
 use crate::http::listen::{self, Bound, Kind, Listener};
 use crate::http::tls::TlsIdentity;
+use crate::peer::PeerNode;
 use crate::service::App;
 
 /// Takes all addresses; each comes with its name in the ready line.
@@ -54,11 +55,11 @@ pub(super) fn bind(
 
 /// Where the node can be reached.
 pub(in crate::cli) struct Url {
-    /// As in the ready line: nothing for the patients' API, else `backoffice ` or `https `.
+    /// As in the ready line: nothing for the patients' API, else `backoffice `, `https ` or `peer `.
     pub(in crate::cli) name: &'static str,
     /// The address with its real port.
     pub(in crate::cli) url: String,
-    /// What its certificate is signed by.
+    /// What its certificate is signed by; for `peer `, the id of the node.
     pub(in crate::cli) fingerprint: Option<String>,
 }
 
@@ -82,6 +83,15 @@ pub(super) fn urls(bound: &[(&'static str, Bound)], identity: Option<&TlsIdentit
     bound.iter().map(url).collect()
 }
 
+/// Where other nodes connect.
+pub(super) fn peer_url(bound: &Bound, node: &PeerNode) -> Url {
+    Url {
+        name: "peer ",
+        url: bound.addr().to_string(),
+        fingerprint: Some(node.identity.node_id()),
+    }
+}
+
 /// What `islet serve` prints: every address with its real port.
 pub(super) fn ready_line(urls: &[Url]) -> String {
     let mut line = "islet ready:".to_owned();
@@ -93,7 +103,8 @@ pub(super) fn ready_line(urls: &[Url]) -> String {
     {
         line.push_str(&format!(" {name}{url}"));
         if let Some(fingerprint) = fingerprint {
-            line.push_str(&format!(" (CA sha256 {fingerprint})"));
+            let what = if *name == "peer " { "id" } else { "CA sha256" };
+            line.push_str(&format!(" ({what} {fingerprint})"));
         }
     }
     line

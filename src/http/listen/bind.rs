@@ -28,7 +28,7 @@ impl Bound {
     pub fn url(&self) -> String {
         let scheme = match self.listener.kind {
             Kind::Plain => "http",
-            Kind::Tls(_) => "https",
+            Kind::Tls(_) | Kind::Mutual(_) => "https",
         };
         format!("{scheme}://{}", self.listener.addr)
     }

@@ -16,13 +16,14 @@ use tower::ServiceExt;
 
 use super::body::{Pace, RequestBody, ResponseBody};
 use super::conn::{Conn, Stage};
-use super::{ClientAddr, ConnectionLimits, LongLived, Scheme};
+use super::{ClientAddr, ClientCertificate, ConnectionLimits, LongLived, Scheme};
 
 /// What all requests of one connection share.
 pub(super) struct Exchange {
     pub(super) app: Router,
     pub(super) peer: SocketAddr,
     pub(super) scheme: Scheme,
+    pub(super) certificate: Option<ClientCertificate>,
     pub(super) limits: ConnectionLimits,
     pub(super) conn: Arc<Conn>,
 }
@@ -39,6 +40,9 @@ impl Exchange {
         let extensions = request.extensions_mut();
         extensions.insert(ClientAddr(self.peer));
         extensions.insert(self.scheme);
+        if let Some(certificate) = &self.certificate {
+            extensions.insert(certificate.clone());
+        }
 
         let mut answer = pin!(self.app.clone().oneshot(request));
         let deadline = began + self.limits.request_timeout;

@@ -35,6 +35,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use rustls::ServerConfig;
+use rustls::pki_types::CertificateDer;
 
 use crate::http::tls::TlsIdentity;
 use crate::limits;
@@ -58,7 +60,15 @@ pub enum Kind {
     Plain,
     /// Inside TLS 1.2 or 1.3, with HTTP/2 or HTTP/1.1 by ALPN.
     Tls(Arc<TlsIdentity>),
+    /// Inside TLS with settings of the caller's own, for nodes rather than people: its certificate
+    /// is nobody's authority's. Requests carry the client's [`ClientCertificate`].
+    Mutual(Arc<ServerConfig>),
 }
+
+/// Request extension: the certificate that the client of a [`Kind::Mutual`] listener showed, and
+/// whose key it proved to have.
+#[derive(Debug, Clone)]
+pub struct ClientCertificate(pub CertificateDer<'static>);
 
 /// Request extension: the other end of the TCP connection. IPv4 addresses that arrive on an IPv6
 /// socket are given as IPv4. Headers such as `X-Forwarded-For` are not looked at.

@@ -22,7 +22,7 @@ use super::conn::Conn;
 use super::exchange::Exchange;
 use super::table::{Admission, Table, Ticket};
 use super::watched::Watched;
-use super::{Bound, ConnectionLimits, Kind, Scheme};
+use super::{Bound, ClientCertificate, ConnectionLimits, Kind, Scheme};
 use crate::limits;
 
 /// What the accept loops and the connections share.
@@ -80,6 +80,7 @@ async fn accept_loop(server: Server, bound: Bound) {
             Scheme::Https,
             Some(TlsAcceptor::from(identity.server_config())),
         ),
+        Kind::Mutual(config) => (Scheme::Https, Some(TlsAcceptor::from(Arc::clone(config)))),
     };
     loop {
         let (stream, peer) = accept(&socket).await;
@@ -92,6 +93,7 @@ async fn accept_loop(server: Server, bound: Bound) {
             app: listener.app.clone(),
             peer,
             scheme,
+            certificate: None,
             limits: server.limits,
             conn,
         };
@@ -128,7 +130,7 @@ fn refuse(stream: &TcpStream, peer: SocketAddr, scheme: Scheme) {
     }
 }
 
-async fn shake_hands(server: &Server, tls: &TlsAcceptor, io: Watched, exchange: Exchange) {
+async fn shake_hands(server: &Server, tls: &TlsAcceptor, io: Watched, mut exchange: Exchange) {
     let conn = Arc::clone(&exchange.conn);
     let stream = tokio::select! {
         stream = tls.accept(io) => stream,
@@ -138,6 +140,10 @@ async fn shake_hands(server: &Server, tls: &TlsAcceptor, io: Watched, exchange: 
     match stream {
         Ok(stream) => {
             conn.handshake_done(Instant::now());
+            let chain = stream.get_ref().1.peer_certificates();
+            exchange.certificate = chain
+                .and_then(|chain| chain.first())
+                .map(|first| ClientCertificate(first.clone()));
             Box::pin(converse(server, stream, exchange)).await;
         }
         Err(error) => tracing::debug!(client = %exchange.peer, %error, "TLS handshake failed"),

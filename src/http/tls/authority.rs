@@ -63,6 +63,23 @@ impl CertificateAuthority {
         Self::open(dir)
     }
 
+    /// Puts the authority of another node of the same network into `dir`: phones that trust that
+    /// node trust this one too. It came over a connection on which both nodes proved who they are.
+    ///
+    /// # Errors
+    /// As [`Self::create`] and [`Self::open`].
+    pub fn inherit(dir: &Path, key: &str, certificate: &str) -> Result<Self, TlsError> {
+        files::private_dir(dir)?;
+        for path in [dir.join(KEY), dir.join(CERTIFICATE)] {
+            if path.symlink_metadata().is_ok() {
+                return Err(TlsError::Exists(path));
+            }
+        }
+        files::write_private(dir, KEY, key)?;
+        files::write_private(dir, CERTIFICATE, certificate)?;
+        Self::open(dir)
+    }
+
     /// Opens the authority in `dir`.
     ///
     /// # Errors

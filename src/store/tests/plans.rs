@@ -244,7 +244,6 @@ async fn lists_are_served_by_the_index_made_for_them() {
         ("audit_by_staff", "actor_kind = 'staff'"),
         ("reading_by_patient", "FROM reading"),
         ("appointment_by_patient", "FROM appointment"),
-        ("resolution_by_appointment", "FROM resolution"),
         ("queue_entry_live", "FROM queue_entry"),
     ] {
         let steps: Vec<_> = plans

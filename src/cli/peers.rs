@@ -1,0 +1,114 @@
+//! `islet peers`: the nodes of the network and how they do.
+
+use super::control::{Request, Response, perform};
+use super::{DataDir, Failure, output};
+use crate::domain::time::Timestamp;
+use crate::peer::status::PeerReport;
+
+/// Options of `islet peers`.
+#[derive(Debug, clap::Args)]
+#[command(
+    args_conflicts_with_subcommands = true,
+    after_help = "Works while the node runs; a node that does not run has seen nobody. Examples:
+  islet --data /var/lib/islet peers
+  islet --data /var/lib/islet peers --json
+  islet --data /var/lib/islet peers revoke consultorio-2"
+)]
+pub(super) struct PeersArgs {
+    #[command(subcommand)]
+    command: Option<PeersCommand>,
+    /// Print a JSON array
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum PeersCommand {
+    /// Remove a node from the network, for good
+    #[command(
+        long_about = "Removes a node from the network. What it wrote so far stays; what it writes \
+from now on reaches no other node, and it hears nothing more. A computer that was removed by mistake \
+joins again as a new node, with a new invitation."
+    )]
+    Revoke(RevokeArgs),
+}
+
+#[derive(Debug, clap::Args)]
+struct RevokeArgs {
+    /// Name, number or id, as `islet peers` shows them
+    #[arg(value_name = "NODE")]
+    node: String,
+    /// Print the result as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs `islet peers …`.
+///
+/// # Errors
+/// When there is no such node.
+pub(super) fn run(args: &PeersArgs, data: &DataDir) -> Result<(), Failure> {
+    match &args.command {
+        Some(PeersCommand::Revoke(revoke)) => {
+            match perform(data, Request::RevokePeer(revoke.node.clone()))? {
+                Response::PeerRevoked { number, name } if revoke.json => {
+                    output::json(&serde_json::json!({ "number": number, "name": name }))
+                }
+                Response::PeerRevoked { number, name } => {
+                    output::line(&format!("{name} (number {number}) is removed"))
+                }
+                other => Err(Failure::new(format!("unexpected answer: {other:?}"))),
+            }
+        }
+        None => match perform(data, Request::ListPeers)? {
+            Response::Peers(peers) if args.json => output::json(&peers),
+            Response::Peers(peers) => output::line(&table(&peers)),
+            other => Err(Failure::new(format!("unexpected answer: {other:?}"))),
+        },
+    }
+}
+
+fn table(peers: &[PeerReport]) -> String {
+    if peers.is_empty() {
+        return "This node is alone: `islet invite` makes a code for another one.".to_owned();
+    }
+    let width = peers.iter().map(|peer| peer.name.chars().count());
+    let width = width.max().unwrap_or(0).max(4);
+    let mut text = format!(
+        "{:<width$}  {:>7}  {:<9}  {:<19}  {:<18}  {:>9}  WHERE",
+        "NAME", "NUMBER", "STATE", "LAST SEEN", "BEHIND", "CLOCK"
+    );
+    for peer in peers {
+        let state = match peer {
+            _ if peer.revoked => "removed",
+            _ if peer.this_node => "this node",
+            _ if peer.connected.is_some() => "connected",
+            _ => "away",
+        };
+        let clock = peer.clock_offset_ms.map(|ms| format!("{ms:+} ms"));
+        let place = match (&peer.connected, &peer.error) {
+            (Some(address), _) => address.clone(),
+            (None, Some(error)) if !peer.revoked => error.clone(),
+            _ => peer.addresses.join(", "),
+        };
+        text.push_str(&format!(
+            "\n{:<width$}  {:>7}  {state:<9}  {:<19}  {:<18}  {:>9}  {place}",
+            peer.name,
+            peer.number,
+            peer.seen_at_ms
+                .map_or_else(String::new, |ms| Timestamp(ms).to_argentina()),
+            behind(peer),
+            clock.unwrap_or_default(),
+        ));
+    }
+    text
+}
+
+fn behind(peer: &PeerReport) -> String {
+    match peer.behind_s {
+        _ if peer.this_node || peer.revoked => String::new(),
+        None => "never in step".to_owned(),
+        Some(_) if peer.behind_changes == 0 && peer.connected.is_some() => "no".to_owned(),
+        Some(seconds) => format!("{} changes, {seconds} s", peer.behind_changes),
+    }
+}

@@ -1,0 +1,44 @@
+//! The part of a serving node that speaks with other nodes.
+
+use std::fmt::Display;
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::cli::{DataDir, Failure, network};
+use crate::config::Config;
+use crate::http::listen::{self, Bound, Kind, Listener};
+use crate::peer::{PeerNode, links, server, tls};
+use crate::service::App;
+
+/// The node as its network knows it, and the port for its peers unless that is off.
+pub(super) async fn open(
+    data: &DataDir,
+    config: &Config,
+    app: &Arc<App>,
+    stop: &CancellationToken,
+) -> Result<(Arc<PeerNode>, Option<Bound>), Failure> {
+    let failed = |error: &dyn Display| Failure::new(error.to_string());
+    let node = network::node(data, config, Arc::clone(app), stop.clone())?;
+    let Some(addr) = config.peer.get() else {
+        return Ok((node, None));
+    };
+    let settings = tls::server_config(&node.identity).map_err(|error| failed(&error))?;
+    let bound = listen::bind(Listener {
+        addr,
+        kind: Kind::Mutual(settings),
+        app: server::router(&node),
+        option: "--peer",
+    });
+    let bound = bound.map_err(|error| failed(&error))?;
+    node.set_addresses(network::reached_at(bound.addr()));
+    node.announce().await?;
+    Ok((node, Some(bound)))
+}
+
+/// Keeps the links until the node stops. A node that does not listen keeps none either.
+pub(super) async fn run(node: Arc<PeerNode>, listens: bool) {
+    if listens {
+        links::run(node).await;
+    }
+}

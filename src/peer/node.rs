@@ -1,0 +1,164 @@
+//! What a node needs to speak with its peers: its key, the use cases, and the bounds on what each
+//! peer may have open.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
+
+use super::identity::{Identity, PublicKey};
+use super::join::Inheritance;
+use super::manual::{self, ManualSync};
+use super::refusal::Refusal;
+use super::status::Status;
+use crate::limits;
+use crate::service::replication::{self, Member};
+use crate::service::{App, Error};
+
+/// This node, as its peers know it.
+#[derive(Debug)]
+pub struct PeerNode {
+    /// The use cases.
+    pub app: Arc<App>,
+    /// Its key.
+    pub identity: Arc<Identity>,
+    /// What people call it.
+    pub name: String,
+    addresses: Mutex<Vec<String>>,
+    /// What a node that joins gets; without it nobody can join here.
+    pub inheritance: Option<Inheritance>,
+    /// Ends every stream and link.
+    pub stop: CancellationToken,
+    /// How each peer does.
+    pub status: Status,
+    /// The last sync that the operator asked for.
+    manual: Mutex<Option<Arc<ManualSync>>>,
+    pub(super) joins: Arc<Semaphore>,
+    places: Mutex<BTreeMap<PublicKey, Arc<Semaphore>>>,
+    watchers: Mutex<BTreeMap<PublicKey, usize>>,
+}
+
+impl PeerNode {
+    /// A node that knows nobody yet.
+    #[must_use]
+    pub fn new(
+        app: Arc<App>,
+        identity: Identity,
+        name: String,
+        inheritance: Option<Inheritance>,
+        stop: CancellationToken,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            app,
+            identity: Arc::new(identity),
+            name,
+            addresses: Mutex::default(),
+            inheritance,
+            stop,
+            status: Status::default(),
+            manual: Mutex::default(),
+            joins: Arc::new(Semaphore::new(limits::JOINS_AT_ONCE)),
+            places: Mutex::default(),
+            watchers: Mutex::default(),
+        })
+    }
+
+    /// `host:port`, where peers reach it; empty when it does not listen.
+    #[must_use]
+    pub fn addresses(&self) -> Vec<String> {
+        lock(&self.addresses).clone()
+    }
+
+    /// From now on peers reach it there.
+    pub fn set_addresses(&self, addresses: Vec<String>) {
+        *lock(&self.addresses) = addresses;
+    }
+
+    /// Makes this node a member of its network and notes where it is reached.
+    ///
+    /// # Errors
+    /// When its key is not the one that the network knows.
+    pub async fn announce(&self) -> Result<(), Error> {
+        let (key, name) = (*self.identity.public_key(), self.name.clone());
+        replication::announce(&self.app, key, name, self.addresses()).await
+    }
+
+    /// Begins a sync, by name, number, id or address of a peer.
+    ///
+    /// # Errors
+    /// When there is no such peer, or another such sync is under way.
+    pub async fn begin_sync(self: &Arc<Self>, which: &str) -> Result<Arc<ManualSync>, Error> {
+        if self.manual_sync().is_some_and(|sync| !sync.report().done) {
+            return Err(Error::NotFound(
+                "another sync is under way: wait for its end",
+            ));
+        }
+        let sync = manual::begin(self, which).await?;
+        *lock(&self.manual) = Some(Arc::clone(&sync));
+        Ok(sync)
+    }
+
+    /// The sync that was asked for last.
+    #[must_use]
+    pub fn manual_sync(&self) -> Option<Arc<ManualSync>> {
+        lock(&self.manual).clone()
+    }
+
+    /// The member with this key, which was not thrown out.
+    pub(super) async fn member(&self, key: &PublicKey) -> Result<Member, Refusal> {
+        let members = replication::members(&self.app).await?;
+        let found = members.into_iter().find(|it| it.public_key == *key);
+        match found {
+            Some(member) if member.revoked => Err(Refusal::revoked()),
+            Some(member) => Ok(member),
+            None => Err(Refusal::stranger()),
+        }
+    }
+
+    /// One of the places for requests of a member.
+    pub(super) fn place(&self, key: &PublicKey) -> Result<OwnedSemaphorePermit, Refusal> {
+        let mut places = lock(&self.places);
+        let place = places.entry(*key);
+        let place = place.or_insert_with(|| Arc::new(Semaphore::new(limits::PEER_REQUESTS_MAX)));
+        Arc::clone(place)
+            .try_acquire_owned()
+            .map_err(|_| Refusal::busy())
+    }
+
+    /// Whether a peer watches this node, and so fetches by itself what is new here.
+    pub(super) fn is_watched_by(&self, key: &PublicKey) -> bool {
+        lock(&self.watchers).contains_key(key)
+    }
+
+    /// Notes that a peer watches, until the result is dropped.
+    pub(super) fn watched(self: &Arc<Self>, key: PublicKey) -> Watcher {
+        *lock(&self.watchers).entry(key).or_default() += 1;
+        Watcher {
+            node: Arc::clone(self),
+            key,
+        }
+    }
+}
+
+/// A peer that watches this node.
+pub(super) struct Watcher {
+    node: Arc<PeerNode>,
+    key: PublicKey,
+}
+
+impl Drop for Watcher {
+    fn drop(&mut self) {
+        let mut watchers = lock(&self.node.watchers);
+        if let Some(count) = watchers.get_mut(&self.key) {
+            *count -= 1;
+            if *count == 0 {
+                watchers.remove(&self.key);
+            }
+        }
+    }
+}
+
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

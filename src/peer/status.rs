@@ -1,0 +1,115 @@
+//! How each peer does, for the operator. Kept in memory: it says what this process has seen. Must
+//! never grow beyond the members.
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+
+use serde::{Deserialize, Serialize};
+
+use super::identity::{PublicKey, node_id};
+use super::node::lock;
+use crate::domain::time::Timestamp;
+use crate::service::replication::Member;
+
+/// What is known of one peer.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Seen {
+    /// Where the link leads; `None` when there is none.
+    pub connected: Option<String>,
+    /// When it last said anything.
+    pub seen_at: Option<Timestamp>,
+    /// When both last knew the same.
+    pub in_sync_at: Option<Timestamp>,
+    /// Changes that it has and this node lacks, as of the last exchange.
+    pub behind: u64,
+    /// Its clock minus this node's, in milliseconds.
+    pub clock_offset_ms: Option<i64>,
+    /// What went wrong last; empty since all went well.
+    pub error: Option<String>,
+    /// Payload bytes that came, and that went.
+    pub bytes: (u64, u64),
+    /// Where it announces itself on the LAN.
+    pub discovered: Vec<String>,
+}
+
+/// All of them.
+#[derive(Debug, Default)]
+pub struct Status(Mutex<BTreeMap<PublicKey, Seen>>);
+
+impl Status {
+    /// What is known of the peer with this key.
+    #[must_use]
+    pub fn of(&self, key: &PublicKey) -> Seen {
+        lock(&self.0).get(key).cloned().unwrap_or_default()
+    }
+
+    pub(super) fn note(&self, key: &PublicKey, change: impl FnOnce(&mut Seen)) {
+        change(lock(&self.0).entry(*key).or_default());
+    }
+
+    /// It said something.
+    pub(super) fn seen(&self, key: &PublicKey, now: Timestamp) {
+        self.note(key, |seen| seen.seen_at = Some(now));
+    }
+
+    /// Forgets everybody but these.
+    pub(super) fn keep(&self, members: &[Member]) {
+        lock(&self.0).retain(|key, _| members.iter().any(|it| it.public_key == *key));
+    }
+}
+
+/// A line of `islet peers`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PeerReport {
+    /// Number of its replica.
+    pub number: u32,
+    /// What people call it.
+    pub name: String,
+    /// Its id on the network.
+    pub node_id: String,
+    /// It is the node that was asked.
+    pub this_node: bool,
+    /// It was removed.
+    pub revoked: bool,
+    /// Where it may be reached.
+    pub addresses: Vec<String>,
+    /// Where the link leads; none when there is no link.
+    pub connected: Option<String>,
+    /// When it was last heard of, in milliseconds since 1970.
+    pub seen_at_ms: Option<i64>,
+    /// Changes that it has and the asked node lacks.
+    pub behind_changes: u64,
+    /// How long ago both last knew the same, in seconds; none when they never did.
+    pub behind_s: Option<u64>,
+    /// Its clock minus that of the asked node, in milliseconds.
+    pub clock_offset_ms: Option<i64>,
+    /// What went wrong last.
+    pub error: Option<String>,
+}
+
+impl PeerReport {
+    pub(super) fn new(member: Member, seen: Seen, own: &PublicKey, now: Timestamp) -> Self {
+        let this_node = member.public_key == *own;
+        let age_s = |at: Timestamp| u64::try_from((now.0 - at.0) / 1_000).unwrap_or(0);
+        let mut addresses = member.addresses;
+        for address in seen.discovered {
+            if !addresses.contains(&address) {
+                addresses.push(address);
+            }
+        }
+        Self {
+            number: member.number,
+            node_id: node_id(&member.public_key),
+            name: member.name,
+            this_node,
+            revoked: member.revoked,
+            addresses,
+            connected: seen.connected,
+            seen_at_ms: seen.seen_at.map(|at| at.0),
+            behind_changes: seen.behind,
+            behind_s: seen.in_sync_at.map(age_s),
+            clock_offset_ms: seen.clock_offset_ms,
+            error: seen.error,
+        }
+    }
+}

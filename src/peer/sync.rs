@@ -1,0 +1,233 @@
+//! One round with a peer over an open connection: compare, fetch what is missing, and give what the
+//! peer does not fetch by itself. Must never hold more than a few frames, nor go on after the peer
+//! has sent what it should not.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use axum::body::Body;
+use islet_sync::frame::{Frame, Kind};
+use tokio::sync::mpsc;
+
+use super::client::{ClientError, Connection};
+use super::node::PeerNode;
+use super::server::{EXCHANGE, PULL, PUSH, WATCH};
+use super::stream::{FrameReader, StreamError, streamed, whole};
+use super::{clock_of, tls};
+use crate::limits;
+use crate::service::replication::{self, Member};
+
+/// How far a sync has come, for whoever watches it.
+#[derive(Debug, Default)]
+pub struct Progress {
+    /// Changes that were missing when it began; 0 before that is known.
+    pub expected: AtomicU64,
+    /// Changes that are still missing.
+    pub missing: AtomicU64,
+    /// Payload bytes that came.
+    pub received_bytes: AtomicU64,
+    /// Frames that came and are durable.
+    pub received_frames: AtomicU64,
+    /// Frames that went and are durable there.
+    pub sent_frames: AtomicU64,
+}
+
+/// Whether a round gives as well as it takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Giving {
+    /// Yes.
+    Always,
+    /// Only if the peer does not watch this node: else it fetches by itself.
+    Unwatched,
+}
+
+/// An open connection to a member.
+#[derive(Debug)]
+pub(super) struct Link<'a> {
+    pub(super) node: &'a Arc<PeerNode>,
+    pub(super) member: &'a Member,
+    pub(super) connection: Connection,
+}
+
+impl<'a> Link<'a> {
+    /// Connects to the first of `addresses` where the member is.
+    pub(super) async fn open(
+        node: &'a Arc<PeerNode>,
+        member: &'a Member,
+        addresses: &[String],
+    ) -> Result<Self, ClientError> {
+        let here = |error: tls::TlsError| ClientError::Here(error.to_string());
+        let config = tls::client_config(&node.identity, &member.public_key).map_err(here)?;
+        let mut trouble =
+            ClientError::Here("it has told no address, and is not seen on the LAN".to_owned());
+        for address in addresses {
+            match Connection::open(Arc::clone(&config), address).await {
+                Ok(connection) => {
+                    return Ok(Self {
+                        node,
+                        member,
+                        connection,
+                    });
+                }
+                Err(error) => trouble = error,
+            }
+        }
+        Err(trouble)
+    }
+
+    /// Compares in one round trip; `None` when both know the same, else the peer's vector.
+    pub(super) async fn exchange(&self) -> Result<Option<Vec<u8>>, ClientError> {
+        let app = &self.node.app;
+        let hello = replication::hello(app).await?;
+        let began = app.clock.now();
+        let mut answer = self.ask(EXCHANGE, Frame::new(Kind::Hello, hello)).await?;
+        let mut vector = None;
+        while let Some(frame) = answer.next().await? {
+            match frame.kind {
+                Kind::Vector => vector = Some(frame.payload),
+                Kind::Heartbeat => self.note_clock(&frame.payload, began.0),
+                _ => return Err(StreamError::Unexpected.into()),
+            }
+        }
+        if let Some(vector) = &vector {
+            self.note_behind(replication::behind(app, vector).await?);
+        } else {
+            self.note_in_sync();
+        }
+        Ok(vector)
+    }
+
+    /// A whole round.
+    pub(super) async fn round(
+        &self,
+        giving: Giving,
+        progress: &Progress,
+    ) -> Result<(), ClientError> {
+        let Some(theirs) = self.exchange().await? else {
+            return Ok(());
+        };
+        let behind = self.node.status.of(&self.member.public_key).behind;
+        progress.expected.store(behind, Ordering::Relaxed);
+        progress.missing.store(behind, Ordering::Relaxed);
+        self.pull(Some(&theirs), progress).await?;
+        let watched = self.node.is_watched_by(&self.member.public_key);
+        if giving == Giving::Always || !watched {
+            self.push(theirs, progress).await?;
+        }
+        Ok(())
+    }
+
+    /// Fetches what the peer has and this node lacks. With the peer's vector it tells how much that
+    /// still is.
+    pub(super) async fn pull(
+        &self,
+        theirs: Option<&[u8]>,
+        progress: &Progress,
+    ) -> Result<(), ClientError> {
+        let app = &self.node.app;
+        let vector = replication::vector(app).await?;
+        let mut frames = self.ask(PULL, Frame::new(Kind::Vector, vector)).await?;
+        while let Some(frame) = frames.next().await? {
+            replication::ingest(app, self.member.number, frame).await?;
+            progress.received_frames.fetch_add(1, Ordering::Relaxed);
+            progress
+                .received_bytes
+                .store(frames.bytes, Ordering::Relaxed);
+            if let Some(theirs) = theirs {
+                let behind = replication::behind(app, theirs).await?;
+                progress.missing.store(behind, Ordering::Relaxed);
+                self.note_behind(behind);
+            }
+            self.seen();
+        }
+        if theirs.is_some() {
+            self.note_in_sync();
+        }
+        let bytes = frames.bytes;
+        let key = &self.member.public_key;
+        self.node.status.note(key, |seen| seen.bytes.0 += bytes);
+        Ok(())
+    }
+
+    /// Gives what the peer, which knows `theirs`, lacks.
+    pub(super) async fn push(
+        &self,
+        theirs: Vec<u8>,
+        progress: &Progress,
+    ) -> Result<(), ClientError> {
+        let number = self.member.number;
+        let mut frames = replication::outgoing(&self.node.app, number, theirs).await?;
+        let Some(first) = frames.recv().await else {
+            return Err(ClientError::Here("there is nothing to send".to_owned()));
+        };
+        if first.kind == Kind::End {
+            return Ok(());
+        }
+        let (sender, receiver) = mpsc::channel(limits::PUSH_FRAMES_MAX);
+        let forward = async {
+            let mut next = Some(first);
+            while let Some(frame) = next {
+                let bytes = frame.payload.len() as u64;
+                let key = &self.member.public_key;
+                self.node.status.note(key, |seen| seen.bytes.1 += bytes);
+                if sender.send(frame).await.is_err() {
+                    break;
+                }
+                next = frames.recv().await;
+            }
+            drop(sender);
+        };
+        let acknowledged = async {
+            let mut answers = self.connection.frames(PUSH, streamed(receiver)).await?;
+            while let Some(frame) = answers.next().await? {
+                if frame.kind != Kind::Ack {
+                    return Err(StreamError::Unexpected.into());
+                }
+                progress.sent_frames.fetch_add(1, Ordering::Relaxed);
+                self.seen();
+            }
+            Ok(())
+        };
+        // When the peer stops, nothing more is read from the channel, and the sender ends too.
+        let (acknowledged, ()) = tokio::join!(acknowledged, forward);
+        acknowledged
+    }
+
+    /// Hears of each commit there.
+    pub(super) async fn watch(&self) -> Result<FrameReader, ClientError> {
+        self.connection.frames(WATCH, Body::empty()).await
+    }
+
+    async fn ask(&self, path: &str, frame: Frame) -> Result<FrameReader, ClientError> {
+        let body = whole(&[frame]).map_err(StreamError::from)?;
+        self.connection.frames(path, body).await
+    }
+
+    pub(super) fn seen(&self) {
+        let now = self.node.app.clock.now();
+        self.node.status.seen(&self.member.public_key, now);
+    }
+
+    fn note_behind(&self, changes: u64) {
+        let key = &self.member.public_key;
+        self.node.status.note(key, |seen| seen.behind = changes);
+    }
+
+    pub(super) fn note_in_sync(&self) {
+        let now = self.node.app.clock.now();
+        self.node.status.note(&self.member.public_key, |seen| {
+            (seen.behind, seen.in_sync_at, seen.seen_at) = (0, Some(now), Some(now));
+        });
+    }
+
+    /// The peer read its clock about halfway between the question and its answer (RFC 5905, 8).
+    fn note_clock(&self, payload: &[u8], asked_at_ms: i64) {
+        let now_ms = self.node.app.clock.now().0;
+        if let Some(theirs_ms) = clock_of(payload) {
+            let here_ms = asked_at_ms + (now_ms - asked_at_ms) / 2;
+            self.node.status.note(&self.member.public_key, |seen| {
+                seen.clock_offset_ms = Some(theirs_ms.saturating_sub(here_ms));
+            });
+        }
+    }
+}

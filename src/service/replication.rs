@@ -1,0 +1,576 @@
+//! The replication core as peers use it: what this node knows, what another lacks, and what came in.
+//!
+//! A run of changes travels as one frame: the seal of its end, then the segment. It is decoded and checked
+//! outside of the writer, stored in one transaction, and applied in the same one when nothing that it
+//! depends on is missing; otherwise it waits in its log. Must never take what no member signed.
+
+mod membership;
+#[cfg(test)]
+mod tests;
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::sync::Arc;
+
+use islet_sync::exchange::{Hello, Introduction, PROTOCOL, Rejected, Seal, Vector, check_run};
+use islet_sync::frame::{Frame, Kind};
+use islet_sync::hlc::Hlc;
+use islet_sync::id::ReplicaNumber;
+use islet_sync::segment::{self, Change, Segment};
+use islet_sync::varint::{put_i64, take_i64};
+use tokio::sync::{mpsc, watch};
+
+pub use membership::{
+    Admission, Member, NewMember, admit, adopt, announce, members, network, revoke,
+};
+
+use super::{App, Error};
+use crate::domain::actor::Actor;
+use crate::domain::audit::{Entry, Object};
+use crate::limits;
+use crate::store::logs::{self, KnownLog, Run};
+use crate::store::{Lane, StoreError, incoming, members as member_rows, queue, replica, rights};
+
+const DAMAGED_FRAME: Error = Error::NotFound("a frame does not hold what its kind says");
+
+/// The payload of this node's [`Kind::Hello`].
+///
+/// # Errors
+/// When the disk fails.
+pub async fn hello(app: &App) -> Result<Vec<u8>, Error> {
+    let now_ms = app.clock.now().0;
+    app.store
+        .read(move |tx| {
+            let me = replica::get(tx)?;
+            let hello = Hello {
+                protocols: (PROTOCOL, PROTOCOL),
+                network: me.network,
+                replica: me.replica_id,
+                number: replica::number(tx)?,
+                digest: logs::vector(tx)?.digest(),
+                wall_ms: now_ms,
+            };
+            Ok(hello.bytes())
+        })
+        .await
+}
+
+/// What this node knows: the payload of its [`Kind::Vector`].
+///
+/// # Errors
+/// When the disk fails.
+pub async fn vector(app: &App) -> Result<Vec<u8>, Error> {
+    let vector = app
+        .store
+        .read(|tx| Ok::<_, Error>(logs::vector(tx)?))
+        .await?;
+    let mut bytes = Vec::new();
+    vector.put(&mut bytes);
+    Ok(bytes)
+}
+
+/// How many changes a node with the vector `theirs` has that this one lacks.
+///
+/// # Errors
+/// When the vector makes no sense, or the disk fails.
+pub async fn behind(app: &App, theirs: &[u8]) -> Result<u64, Error> {
+    let theirs = Vector::read(theirs).map_err(|_| DAMAGED_FRAME)?.seqs();
+    let ours = app
+        .store
+        .read(|tx| Ok::<_, Error>(logs::vector(tx)?.seqs()))
+        .await?;
+    Ok(theirs
+        .iter()
+        .map(|(of, seq)| seq.saturating_sub(ours.seq(of)))
+        .sum())
+}
+
+/// The answer to a peer's hello: nothing when both know the same, else this node's vector.
+///
+/// # Errors
+/// When the hello is of another network or makes no sense.
+pub async fn answer_exchange(app: &App, peer: u32, theirs: &[u8]) -> Result<Vec<Frame>, Error> {
+    let theirs = Hello::read(theirs).map_err(|_| DAMAGED_FRAME)?;
+    let ours = Hello::read(&hello(app).await?).map_err(|_| DAMAGED_FRAME)?;
+    if theirs.network != ours.network {
+        return Err(Error::NotFound("this node belongs to another network"));
+    }
+    if !theirs.speaks() {
+        return Err(Error::NotFound(
+            "this node speaks another version: update the older of both",
+        ));
+    }
+    if theirs.digest == ours.digest {
+        let known = app
+            .store
+            .read(|tx| Ok::<_, Error>(logs::vector(tx)?.seqs()))
+            .await?;
+        if let Ok(number) = ReplicaNumber::new(peer) {
+            app.store.acknowledge(number, known);
+        }
+        return Ok(Vec::new());
+    }
+    Ok(vec![Frame::new(Kind::Vector, vector(app).await?)])
+}
+
+/// What a peer with this vector lacks, in an order in which it can be applied as it comes. A bounded channel: the
+/// sender waits for the receiver. It closes without [`Kind::End`] when the sender failed.
+///
+/// # Errors
+/// When the vector makes no sense.
+pub async fn outgoing(
+    app: &Arc<App>,
+    peer: u32,
+    theirs: Vec<u8>,
+) -> Result<mpsc::Receiver<Frame>, Error> {
+    let theirs = Vector::read(&theirs).map_err(|_| DAMAGED_FRAME)?;
+    if let Ok(number) = ReplicaNumber::new(peer) {
+        app.store.acknowledge(number, theirs.seqs());
+    }
+    let (sender, receiver) = mpsc::channel(limits::OUTGOING_FRAMES_MAX);
+    let app = Arc::clone(app);
+    tokio::spawn(async move {
+        if let Err(error) = send_missing(&app, &theirs, &sender).await {
+            tracing::warn!(%error, "cannot read what a peer lacks");
+        }
+    });
+    Ok(receiver)
+}
+
+async fn send_missing(
+    app: &App,
+    theirs: &Vector,
+    sender: &mpsc::Sender<Frame>,
+) -> Result<(), Error> {
+    let seqs = theirs.seqs();
+    let public_key = app.signer.public_key();
+    let (own, known) = app
+        .store
+        .read(move |tx| Ok::<_, Error>((introduction(public_key, tx)?, logs::known(tx)?)))
+        .await?;
+    // What is next in each log, the oldest stamp first: so each run mostly finds there what it needs.
+    let mut next = BinaryHeap::new();
+    for who in known.iter().map(|log| log.introduction).chain([own]) {
+        if let Some((hlc, run)) = run_after(app, who.number, seqs.seq(who.number)).await? {
+            let frame = Frame::new(Kind::Replica, who.bytes());
+            if sender.send(frame).await.is_err() {
+                return Ok(());
+            }
+            next.push(Reverse((hlc, run.number, run.seqs.1, ByTime(run))));
+        }
+    }
+    while let Some(Reverse((_, number, last, ByTime(run)))) = next.pop() {
+        let mut payload = Seal {
+            number,
+            signature: run.signature,
+        }
+        .bytes();
+        payload.extend(run.bytes);
+        if sender
+            .send(Frame::new(Kind::Segment, payload))
+            .await
+            .is_err()
+        {
+            return Ok(());
+        }
+        if let Some((hlc, run)) = run_after(app, number, last).await? {
+            next.push(Reverse((hlc, run.number, run.seqs.1, ByTime(run))));
+        }
+    }
+    let _ = sender.send(Frame::end()).await;
+    Ok(())
+}
+
+/// A run whose place in the order is given by what stands before it.
+struct ByTime(Run);
+
+impl PartialEq for ByTime {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for ByTime {}
+
+impl PartialOrd for ByTime {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for ByTime {
+    fn cmp(&self, _: &Self) -> std::cmp::Ordering {
+        std::cmp::Ordering::Equal
+    }
+}
+
+/// Who this replica is.
+fn introduction(public_key: [u8; 32], tx: &impl crate::store::Read) -> Result<Introduction, Error> {
+    let me = replica::get(tx)?;
+    Ok(Introduction {
+        number: replica::number(tx)?,
+        replica: me.replica_id,
+        public_key,
+    })
+}
+
+/// The next run of a log after `seq`: a stored segment, or this replica's newest changes, signed now.
+async fn run_after(
+    app: &App,
+    number: ReplicaNumber,
+    seq: u64,
+) -> Result<Option<(Hlc, Run)>, Error> {
+    let signer = Arc::clone(&app.signer);
+    app.store
+        .read(move |tx| {
+            if let Some(run) = logs::run_after(tx, number, seq)? {
+                return Ok(Some(run));
+            }
+            if number != replica::number(tx)? {
+                return Ok(None);
+            }
+            let sealed = logs::sealed_head(tx)?;
+            let tail = logs::own_tail(tx, sealed.seq, limits::RUN_CHANGES_MAX)?;
+            let head = tail
+                .iter()
+                .fold(sealed, |head, (_, change)| head.append(&digest(change)));
+            let new: Vec<Change<'_>> = tail
+                .into_iter()
+                .filter(|(at, _)| *at > seq)
+                .map(|(_, change)| change)
+                .collect();
+            let Some(first) = new.first() else {
+                return Ok(None);
+            };
+            let first_seq = head.seq + 1 - new.len() as u64;
+            let run = Run {
+                number,
+                seqs: (first_seq, head.seq),
+                bytes: segment::encode(first_seq, &new),
+                signature: signer.sign(replica::get(tx)?.replica_id, head).signature,
+            };
+            Ok(Some((first.hlc, run)))
+        })
+        .await
+}
+
+fn digest(change: &Change<'_>) -> [u8; 32] {
+    islet_sync::chain::digest(change.hlc, &change.ops)
+}
+
+/// Takes in one frame of a peer; durable when it answers. The answer goes back to the peer.
+///
+/// # Errors
+/// When the frame cannot be taken: the stream ends there.
+pub async fn ingest(app: &App, peer: u32, frame: Frame) -> Result<Option<Frame>, Error> {
+    match frame.kind {
+        Kind::Replica => {
+            let who = Introduction::read(&frame.payload).map_err(|_| DAMAGED_FRAME)?;
+            introduce(app, who).await?;
+            Ok(None)
+        }
+        Kind::Segment => {
+            ingest_run(app, peer, frame.payload).await?;
+            Ok(Some(Frame::new(Kind::Ack, vector(app).await?)))
+        }
+        _ => Err(Error::NotFound("no such frame is expected here")),
+    }
+}
+
+/// Begins the log of a replica that nothing was known of, when its key is a member's.
+async fn introduce(app: &App, who: Introduction) -> Result<(), Error> {
+    let (own, known, trusted) = app
+        .store
+        .read(move |tx| {
+            let own = replica::number(tx)? == who.number;
+            let known = logs::known_log(tx, who.number)?;
+            let members = member_rows::list(tx)?;
+            let trusted = members
+                .iter()
+                .any(|it| it.public_key == who.public_key && it.cut_seq.is_none());
+            Ok::<_, Error>((own, known, trusted))
+        })
+        .await?;
+    if own {
+        return Ok(());
+    }
+    match known {
+        Some(log) if log.introduction == who => Ok(()),
+        Some(_) => Err(Error::NotFound(
+            "two replicas have one number: one of them must join again",
+        )),
+        // Its runs are passed over until the change that makes it a member has come.
+        None if !trusted => Ok(()),
+        None => {
+            let entry = Entry::new(&Actor::system(), "sync.introduce")
+                .detail(format!("replica {}", who.number.get()));
+            app.store
+                .write(Lane::Bulk, move |tx| {
+                    logs::introduce(tx, &who)?;
+                    Ok::<_, Error>(tx.audit(&entry)?)
+                })
+                .await
+        }
+    }
+}
+
+/// A run that was decoded and checked.
+struct Checked {
+    log: KnownLog,
+    run: Run,
+    segment: Segment,
+    end: islet_sync::chain::SignedHead,
+}
+
+async fn ingest_run(app: &App, peer: u32, payload: Vec<u8>) -> Result<(), Error> {
+    let (seal, bytes) = split(payload)?;
+    for _ in 0..limits::INGEST_ATTEMPTS {
+        let number = seal.number;
+        let log = app
+            .store
+            .read(move |tx| Ok::<_, Error>(logs::known_log(tx, number)?))
+            .await?;
+        let Some(log) = log.filter(|log| log.stopped.is_none()) else {
+            return Ok(());
+        };
+        let bytes = bytes.clone();
+        let checked = tokio::task::spawn_blocking(move || check(log, &seal, bytes)).await;
+        let checked = match checked.map_err(|error| Error::Internal(error.to_string()))? {
+            Err(Refused::Rejected(Rejected::Known)) => return Ok(()),
+            Err(Refused::Rejected(rejected)) => {
+                tracing::warn!(peer, replica = number.get(), %rejected, "a run of changes was refused");
+                return Err(Error::NotFound(
+                    "the changes are not what their author signed, or some are missing",
+                ));
+            }
+            Err(Refused::Damaged) => return Err(DAMAGED_FRAME),
+            Ok(checked) => checked,
+        };
+        if store_checked(app, checked).await? {
+            return catch_up(app).await;
+        }
+    }
+    // Another conversation keeps bringing the same log: nothing is lost.
+    Ok(())
+}
+
+enum Refused {
+    Rejected(Rejected),
+    Damaged,
+}
+
+fn split(payload: Vec<u8>) -> Result<(Seal, Arc<[u8]>), Error> {
+    let (seal, bytes) = Seal::split(&payload).map_err(|_| DAMAGED_FRAME)?;
+    Ok((seal, bytes.into()))
+}
+
+fn check(log: KnownLog, seal: &Seal, bytes: Arc<[u8]>) -> Result<Checked, Refused> {
+    let segment = segment::decode(&bytes).map_err(|_| Refused::Damaged)?;
+    let digests: Vec<_> = segment.changes.iter().map(digest).collect();
+    let checked = check_run(
+        &log.introduction,
+        &log.head,
+        segment.first_seq,
+        &digests,
+        &seal.signature,
+    );
+    let (known, end) = checked.map_err(Refused::Rejected)?;
+    let first_seq = segment.first_seq + known as u64;
+    let changes = segment.changes.into_iter().skip(known).collect::<Vec<_>>();
+    // What is known already is stored already.
+    let bytes = if known == 0 {
+        bytes.to_vec()
+    } else {
+        segment::encode(first_seq, &changes)
+    };
+    let run = Run {
+        number: seal.number,
+        seqs: (first_seq, end.head.seq),
+        bytes,
+        signature: seal.signature,
+    };
+    Ok(Checked {
+        log,
+        run,
+        segment: Segment { first_seq, changes },
+        end,
+    })
+}
+
+/// Stores a run, and applies it at once as far as that goes. False when its log has moved on since.
+async fn store_checked(app: &App, checked: Checked) -> Result<bool, Error> {
+    app.store
+        .write(Lane::Bulk, move |tx| {
+            let Checked {
+                log,
+                run,
+                segment,
+                end,
+            } = checked;
+            let number = run.number;
+            let first = segment
+                .changes
+                .first()
+                .map(|change| change.hlc)
+                .unwrap_or_default();
+            let detail = format!(
+                "replica {}, changes {} to {}",
+                number.get(),
+                run.seqs.0,
+                run.seqs.1
+            );
+            let stored = incoming::store_run(tx, &log, first, &run, &end)?;
+            if stored {
+                incoming::apply_run(
+                    tx,
+                    number,
+                    segment.first_seq,
+                    &segment.changes,
+                    limits::APPLY_OPS,
+                )?;
+            }
+            let entry = Entry::new(&Actor::system(), "sync.store").detail(detail);
+            Ok::<_, Error>(tx.audit(&entry)?.with(stored))
+        })
+        .await
+}
+
+/// Applies what waits in the logs, as far as its contexts are here.
+///
+/// # Errors
+/// When the disk fails.
+pub async fn catch_up(app: &App) -> Result<(), Error> {
+    let _alone = app.applying.lock().await;
+    loop {
+        let waiting = app
+            .store
+            .read(|tx| Ok::<_, Error>(logs::known(tx)?))
+            .await?;
+        let mut moved = false;
+        for log in waiting.into_iter().filter(|log| log.applied < log.head.seq) {
+            moved |= catch_up_log(app, &log).await?;
+        }
+        if !moved {
+            return Ok(());
+        }
+    }
+}
+
+/// Applies one log until something that it needs is missing. True when it got anywhere.
+async fn catch_up_log(app: &App, log: &KnownLog) -> Result<bool, Error> {
+    let (number, mut at, mut moved) = (log.introduction.number, log.applied, false);
+    loop {
+        let run = app
+            .store
+            .read(move |tx| Ok::<_, Error>(logs::run_after(tx, number, at)?))
+            .await?;
+        let Some((_, run)) = run else {
+            return Ok(moved);
+        };
+        let segment =
+            segment::decode(&run.bytes).map_err(|error| StoreError::Damaged(error.to_string()))?;
+        let segment = Arc::new(segment);
+        while at < run.seqs.1 {
+            let job = Arc::clone(&segment);
+            let applied = app
+                .store
+                .write(Lane::Bulk, move |tx| {
+                    let done = incoming::apply_run(
+                        tx,
+                        number,
+                        job.first_seq,
+                        &job.changes,
+                        limits::APPLY_OPS,
+                    )?;
+                    if done == 0 {
+                        return Err(Error::NotFound("nothing can be applied yet"));
+                    }
+                    let detail = format!("replica {}, {done} changes", number.get());
+                    Ok(tx
+                        .audit(&Entry::new(&Actor::system(), "sync.apply").detail(detail))?
+                        .with(done))
+                })
+                .await;
+            match applied {
+                Ok(done) => at += done as u64,
+                Err(Error::NotFound(_)) => return Ok(moved),
+                Err(error) => return Err(error),
+            }
+            moved = true;
+        }
+    }
+}
+
+/// Moves this replica's newest changes into a segment when there are many.
+///
+/// # Errors
+/// When the disk fails.
+pub async fn seal(app: &App) -> Result<(), Error> {
+    let unsealed = app
+        .store
+        .read(|tx| Ok::<_, Error>(logs::own_head(tx)?.seq - logs::sealed_head(tx)?.seq))
+        .await?;
+    if unsealed < limits::SEAL_CHANGES {
+        return Ok(());
+    }
+    let signer = Arc::clone(&app.signer);
+    app.store
+        .write(Lane::Bulk, move |tx| {
+            let sealed = logs::seal(tx, &signer, limits::RUN_CHANGES_MAX)?;
+            let entry =
+                Entry::new(&Actor::system(), "sync.seal").detail(format!("{sealed} changes"));
+            Ok::<_, Error>(tx.audit(&entry)?)
+        })
+        .await
+}
+
+/// The payload of [`Kind::Rights`] by which this node asks for rights to places of the current queue day: day
+/// and count.
+///
+/// # Errors
+/// When the disk fails.
+pub async fn rights_request(app: &App, wanted: i64) -> Result<Vec<u8>, Error> {
+    let day = app.store.read(|tx| Ok::<_, Error>(queue::current_day(tx)?)).await?;
+    let mut payload = Vec::new();
+    put_i64(&mut payload, day.id);
+    put_i64(&mut payload, wanted);
+    Ok(payload)
+}
+
+/// A peer asks for rights: hands over what this node can spare, and answers with how many. The peer has
+/// them once it has fetched the change.
+///
+/// # Errors
+/// When the request makes no sense or the disk fails.
+pub async fn rights(app: &App, peer: u32, request: Vec<u8>) -> Result<Vec<u8>, Error> {
+    let input = &mut request.as_slice();
+    let (day, wanted) = take_i64(input).zip(take_i64(input)).ok_or(DAMAGED_FRAME)?;
+    let peer = ReplicaNumber::new(peer).map_err(|_| DAMAGED_FRAME)?;
+    let handed = app
+        .store
+        .write(Lane::Interactive, move |tx| {
+            let current = queue::current_day(tx)?;
+            let handed = if current.id == day { rights::hand_over(tx, &current, peer, wanted)? } else { 0 };
+            let entry = Entry::new(&Actor::system(), "queue.hand_over").on(Object::QueueDay, day);
+            let detail = format!("{handed} of {wanted} places to replica {}", peer.get());
+            Ok::<_, Error>(tx.audit(&entry.detail(detail))?.with(handed))
+        })
+        .await?;
+    let mut answer = Vec::new();
+    put_i64(&mut answer, handed);
+    Ok(answer)
+}
+
+/// How many rights an answer of [`rights`] speaks of.
+///
+/// # Errors
+/// When it makes no sense.
+pub fn rights_answer(mut answer: &[u8]) -> Result<i64, Error> {
+    take_i64(&mut answer).ok_or(DAMAGED_FRAME)
+}
+
+/// Changes after each commit that peers should hear of.
+#[must_use]
+pub fn commits(app: &App) -> watch::Receiver<u64> {
+    app.store.commits()
+}

@@ -1,0 +1,285 @@
+//! Who belongs to the network.
+//!
+//! A member is a row that is replicated like any other; the keys in those rows decide whose changes
+//! are taken. A node becomes a member at the node that invited it, which chooses its number. Must
+//! never trust a key that no member admitted.
+
+use islet_sync::chain::ReplicaId;
+use islet_sync::exchange::Introduction;
+use islet_sync::id::{REPLICA_NUMBER_MAX, ReplicaNumber};
+use serde::{Deserialize, Serialize};
+
+use super::super::{App, Error, invitations, policy};
+use crate::domain::actor::Actor;
+use crate::domain::audit::{Entry, Object};
+use crate::store::{Lane, Read, StoreError, WriteTx, logs, members as rows, replica};
+
+/// A replica of the network.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Member {
+    /// Number of its replica.
+    pub number: u32,
+    /// Id of its replica.
+    pub replica_id: [u8; 16],
+    /// Its Ed25519 key: what it is trusted by.
+    pub public_key: [u8; 32],
+    /// What people call it.
+    pub name: String,
+    /// `host:port`, where it may be reached.
+    pub addresses: Vec<String>,
+    /// It was thrown out.
+    pub revoked: bool,
+}
+
+/// What a node says about itself.
+#[derive(Clone, Debug)]
+pub struct NewMember {
+    /// Its Ed25519 key.
+    pub public_key: [u8; 32],
+    /// Its key for access tokens.
+    pub token_key: [u8; 32],
+    /// What people call it.
+    pub name: String,
+    /// `host:port`, where it may be reached.
+    pub addresses: Vec<String>,
+    /// Digest of the invitation that it shows; spent in the transaction that admits it.
+    pub invitation: [u8; 32],
+}
+
+/// What an admitted node needs to know before its first sync.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Admission {
+    /// The network.
+    pub network: [u8; 16],
+    /// The number of the new replica.
+    pub number: u32,
+    /// The id of the new replica.
+    pub replica_id: [u8; 16],
+    /// Name of the clinic.
+    pub clinic: String,
+    /// Who is trusted at first.
+    pub members: Vec<Member>,
+}
+
+impl From<rows::Member> for Member {
+    fn from(row: rows::Member) -> Self {
+        Self {
+            number: row.number.get(),
+            replica_id: row.replica_id.0,
+            public_key: row.public_key,
+            name: row.name,
+            addresses: row.addresses,
+            revoked: row.cut_seq.is_some(),
+        }
+    }
+}
+
+/// Every replica of the network, this one too. Empty before [`announce`].
+///
+/// # Errors
+/// When the disk fails.
+pub async fn members(app: &App) -> Result<Vec<Member>, Error> {
+    let rows = app.store.read(|tx| Ok::<_, Error>(rows::list(tx)?)).await?;
+    Ok(rows.into_iter().map(Member::from).collect())
+}
+
+/// The network's id.
+///
+/// # Errors
+/// When the disk fails.
+pub async fn network(app: &App) -> Result<[u8; 16], Error> {
+    app.store.read(|tx| Ok(replica::get(tx)?.network)).await
+}
+
+/// Makes this node a member of its own network when it founds it, or notes where it may be reached
+/// now.
+///
+/// # Errors
+/// When the disk fails, or the network has this replica under another key.
+pub async fn announce(
+    app: &App,
+    public_key: [u8; 32],
+    name: String,
+    addresses: Vec<String>,
+) -> Result<(), Error> {
+    let token_key: [u8; 32] = app
+        .tokens
+        .public_key()
+        .try_into()
+        .map_err(|_| Error::Internal("the token key has another length".into()))?;
+    let number = app
+        .store
+        .read(|tx| Ok::<_, Error>(replica::number(tx)?))
+        .await?;
+    let here = app
+        .store
+        .read(move |tx| Ok::<_, Error>(rows::list(tx)?.into_iter().find(|it| it.number == number)))
+        .await?;
+    match here {
+        Some(row) if row.public_key != public_key => Err(Error::NotFound(
+            "this node's key is not the one its network knows: restore keys/node.key from a backup",
+        )),
+        Some(row) if addresses.is_empty() || row.addresses == addresses => Ok(()),
+        // It has joined, and the change that made it a member has not come yet.
+        None if number != ReplicaNumber::FOUNDER => Ok(()),
+        row => {
+            app.store
+                .write(Lane::Interactive, move |tx| {
+                    let id = match row {
+                        Some(row) => {
+                            rows::set_addresses(tx, row.id, &addresses)?;
+                            row.id
+                        }
+                        None => {
+                            let replica_id = replica::get(tx)?.replica_id;
+                            let new = rows::NewMember {
+                                number,
+                                replica_id,
+                                public_key,
+                                token_key,
+                                name: &name,
+                                addresses: &addresses,
+                            };
+                            rows::insert(tx, &new)?
+                        }
+                    };
+                    let entry = Entry::new(&Actor::system(), "peer.announce").on(Object::Node, id);
+                    Ok(tx.audit(&entry)?)
+                })
+                .await
+        }
+    }
+}
+
+/// Lets a node in that shows a good invitation. Asking twice is answered the same way.
+///
+/// # Errors
+/// When the invitation is not good.
+pub async fn admit(app: &App, new: NewMember) -> Result<Admission, Error> {
+    let (mut id, mut dice) = ([0; 16], [0; 64]);
+    app.random.fill(&mut id)?;
+    app.random.fill(&mut dice)?;
+    let own_key = app.signer.public_key();
+    app.store
+        .write(Lane::Interactive, move |tx| {
+            invitations::spend(tx, &new.invitation, &new.public_key)?;
+            let known = rows::list(tx)?;
+            let known = known.into_iter().find(|it| it.public_key == new.public_key);
+            let member = match known {
+                Some(member) => member,
+                None => insert(tx, &new, ReplicaId(id), &dice)?,
+            };
+            let me = replica::get(tx)?;
+            let members = rows::list(tx)?;
+            if !members.iter().any(|it| it.public_key == own_key) {
+                return Err(Error::NotFound(
+                    "this node is no member of its network yet: start it with islet serve",
+                ));
+            }
+            let admission = Admission {
+                network: me.network,
+                number: member.number.get(),
+                replica_id: member.replica_id.0,
+                clinic: me.clinic,
+                members: members.into_iter().map(Member::from).collect(),
+            };
+            let entry = Entry::new(&Actor::system(), "peer.admit").on(Object::Node, member.id);
+            Ok(tx.audit(&entry)?.with(admission))
+        })
+        .await
+}
+
+fn insert(
+    tx: &mut WriteTx<'_>,
+    new: &NewMember,
+    replica_id: ReplicaId,
+    dice: &[u8; 64],
+) -> Result<rows::Member, Error> {
+    let number = free_number(tx, dice)?;
+    let row = rows::NewMember {
+        number,
+        replica_id,
+        public_key: new.public_key,
+        token_key: new.token_key,
+        name: &new.name,
+        addresses: &new.addresses,
+    };
+    let id = rows::insert(tx, &row)?;
+    let found = rows::list(tx)?.into_iter().find(|it| it.id == id);
+    found.ok_or_else(|| StoreError::Damaged("a member that was just made is missing".into()).into())
+}
+
+/// A number that no replica known here has, the founder's excepted.
+fn free_number(tx: &impl Read, dice: &[u8; 64]) -> Result<ReplicaNumber, Error> {
+    let taken: Vec<ReplicaNumber> = rows::list(tx)?.into_iter().map(|it| it.number).collect();
+    let logs: Vec<ReplicaNumber> = logs::known(tx)?
+        .into_iter()
+        .map(|it| it.introduction.number)
+        .collect();
+    let mut candidates = dice.chunks_exact(4).filter_map(|bytes| {
+        let number = u32::from_le_bytes(bytes.try_into().ok()?) & REPLICA_NUMBER_MAX;
+        ReplicaNumber::new(number)
+            .ok()
+            .filter(|number| *number != ReplicaNumber::FOUNDER)
+    });
+    candidates
+        .find(|number| !taken.contains(number) && !logs.contains(number))
+        .ok_or_else(|| Error::Internal("no free replica number was drawn".into()))
+}
+
+/// The other end of [`admit`]: notes in the new node's database whose logs it takes at first.
+///
+/// # Errors
+/// When the disk fails.
+pub async fn adopt(app: &App, admission: &Admission) -> Result<(), Error> {
+    let members = admission.members.clone();
+    let me = admission.number;
+    app.store
+        .write(Lane::Interactive, move |tx| {
+            for member in members.iter().filter(|it| it.number != me && !it.revoked) {
+                let number = ReplicaNumber::new(member.number);
+                let number = number.map_err(|error| Error::Internal(error.to_string()))?;
+                let who = Introduction {
+                    number,
+                    replica: ReplicaId(member.replica_id),
+                    public_key: member.public_key,
+                };
+                logs::introduce(tx, &who)?;
+            }
+            Ok(tx.audit(&Entry::new(&Actor::system(), "peer.join").on(Object::Node, me.into()))?)
+        })
+        .await
+}
+
+/// Throws a member out: its changes count as far as they are known here.
+///
+/// # Errors
+/// When the actor is not an admin, or there is no such member.
+pub async fn revoke(app: &App, actor: &Actor, number: u32) -> Result<(), Error> {
+    policy::admin(app, actor, "peer.revoke")?;
+    let actor = actor.clone();
+    app.store
+        .write(Lane::Interactive, move |tx| {
+            let missing = || Error::NotFound("there is no such node");
+            let number = ReplicaNumber::new(number).map_err(|_| missing())?;
+            let member = rows::list(tx)?
+                .into_iter()
+                .find(|it| it.number == number)
+                .ok_or_else(missing)?;
+            if number == replica::number(tx)? {
+                return Err(Error::NotFound(
+                    "a node cannot throw itself out: do it at another",
+                ));
+            }
+            if member.cut_seq.is_none() {
+                let log = logs::known_log(tx, number)?;
+                let (seq, hash) = log.map_or((0, member.replica_id.genesis()), |log| {
+                    (log.head.seq, log.head.hash)
+                });
+                rows::revoke(tx, member.id, seq, &hash)?;
+                logs::stop(tx, number, "revoked")?;
+            }
+            Ok(tx.audit(&Entry::new(&actor, "peer.revoke").on(Object::Node, member.id))?)
+        })
+        .await
+}

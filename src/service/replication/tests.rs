@@ -1,0 +1,295 @@
+//! Nodes that talk to each other through frames, without a network between them.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use islet_sync::frame::Kind;
+
+use super::*;
+use crate::clock::{Clock, ManualClock};
+use crate::domain::account::{Email, Username};
+use crate::domain::actor::{Role, Who};
+use crate::domain::glucose::{Glucose, NewReading, ReadingType, Source};
+use crate::domain::patient::{Dni, NewPatient};
+use crate::domain::time::Timestamp;
+use crate::service::{queue, readings, testing};
+use crate::store::{Read, WriteTx, entity, patients};
+
+const NOW: Timestamp = Timestamp(1_772_755_449_000);
+
+/// Some nodes of one network, which know each other as members.
+struct Network {
+    nodes: Vec<Arc<App>>,
+    _dirs: Vec<tempfile::TempDir>,
+}
+
+impl Network {
+    async fn of(count: u8) -> Self {
+        let clock = Arc::new(ManualClock::at(NOW));
+        let (mut nodes, mut dirs) = (Vec::new(), Vec::new());
+        for number in 0..count {
+            let (app, dir) = testing::app_as(number, Arc::clone(&clock) as Arc<dyn Clock>);
+            nodes.push(Arc::new(app));
+            dirs.push(dir);
+        }
+        let network = Self { nodes, _dirs: dirs };
+        let founder = &network.nodes[0];
+        announce(founder, founder.signer.public_key(), "A".into(), Vec::new()).await.unwrap();
+        for (number, node) in (0..).zip(&network.nodes).skip(1) {
+            let admission = network.admit(number, node.signer.public_key()).await;
+            adopt(node, &admission).await.unwrap();
+        }
+        for node in &network.nodes[1..] {
+            pull(node, founder).await;
+        }
+        network
+    }
+
+    /// Makes a node with a number of the test's choice a member.
+    async fn admit(&self, number: u8, public_key: [u8; 32]) -> Admission {
+        let row = move |tx: &mut crate::store::WriteTx<'_>| {
+            let new = member_rows::NewMember {
+                number: ReplicaNumber::new(number.into()).unwrap(),
+                replica_id: islet_sync::chain::ReplicaId([number; 16]),
+                public_key,
+                token_key: [0; 32],
+                name: "another",
+                addresses: &[],
+            };
+            member_rows::insert(tx, &new)?;
+            tx.audit(&Entry::new(&Actor::system(), "peer.admit"))
+        };
+        self.nodes[0].store.write::<_, StoreError, _>(Lane::Interactive, row).await.unwrap();
+        Admission {
+            network: network(&self.nodes[0]).await.unwrap(),
+            number: number.into(),
+            replica_id: [number; 16],
+            clinic: "Test".into(),
+            members: members(&self.nodes[0]).await.unwrap(),
+        }
+    }
+
+    /// Everybody asks everybody until nothing is new.
+    async fn heal(&self) {
+        for _ in 0..4 {
+            for to in &self.nodes {
+                for from in self.nodes.iter().filter(|from| !Arc::ptr_eq(from, to)) {
+                    pull(to, from).await;
+                }
+            }
+        }
+    }
+
+    async fn assert_same(&self) {
+        let first = digests(&self.nodes[0]).await;
+        for node in &self.nodes[1..] {
+            assert_eq!(digests(node).await, first);
+        }
+    }
+}
+
+/// `to` fetches what `from` has. Answers with how many runs came.
+async fn pull(to: &Arc<App>, from: &Arc<App>) -> usize {
+    let theirs = vector(to).await.unwrap();
+    let number = to.store.read(|tx| Ok::<_, Error>(replica::number(tx)?)).await.unwrap();
+    let mut frames = outgoing(from, number.get(), theirs).await.unwrap();
+    let mut runs = 0;
+    while let Some(frame) = frames.recv().await {
+        if frame.kind == Kind::End {
+            return runs;
+        }
+        runs += usize::from(frame.kind == Kind::Segment);
+        ingest(to, 0, frame).await.unwrap();
+    }
+    panic!("the stream was cut");
+}
+
+/// All replicated and derived rows, as text.
+async fn digests(node: &App) -> BTreeMap<&'static str, Vec<String>> {
+    let rows = node.store.read(|tx| {
+        let mut tables: Vec<&'static str> = entity::rows().map(|entity| entity.name).collect();
+        tables.extend(["staff_role", "setting", "register", "patient_day", "patient_counter"]);
+        tables.extend(["patient_link", "reading_alias", "reading_origin", "refused_op"]);
+        let mut found = BTreeMap::new();
+        for table in tables {
+            let mut statement = tx.connection().prepare(&format!("SELECT * FROM {table}"))?;
+            let columns = statement.column_count();
+            let mut texts = Vec::new();
+            let mut rows = statement.query([])?;
+            while let Some(row) = rows.next()? {
+                let values = (0..columns).map(|at| row.get_ref(at).map(|value| format!("{value:?}")));
+                texts.push(values.collect::<Result<Vec<_>, _>>()?.join(", "));
+            }
+            texts.sort();
+            found.insert(table, texts);
+        }
+        Ok::<_, StoreError>(found)
+    });
+    rows.await.unwrap()
+}
+
+fn actor(who: Who) -> Actor {
+    Actor { who, address: None, session: None, request_id: None }
+}
+
+/// Registers a patient without the cost of a hash.
+async fn patient(app: &App, dni: u32) -> Actor {
+    let new = NewPatient {
+        dni: Dni::parse(&dni.to_string()).unwrap(),
+        name: "Ana".into(),
+        surname: "Paz".into(),
+        email: Email::parse(&format!("p{dni}@clinic.test")).unwrap(),
+        tidepool: None,
+        hospital_account: dni.to_string(),
+        blocked: false,
+        former_times_measured: 0,
+        former_max_streak: 0,
+    };
+    let job = move |tx: &mut WriteTx<'_>| {
+        let id = patients::insert(tx, &new, "hash")?;
+        Ok::<_, StoreError>(tx.audit(&Entry::new(&Actor::system(), "test.patient"))?.with(id))
+    };
+    actor(Who::Patient(app.store.write(Lane::Interactive, job).await.unwrap()))
+}
+
+async fn staff(app: &App, username: &'static str) -> Actor {
+    let job = move |tx: &mut WriteTx<'_>| {
+        let name = Username::parse(username).unwrap();
+        let email = Email::parse(&format!("{username}@clinic.test")).unwrap();
+        let id = crate::store::staff::insert(tx, &name, &email, "hash", Role::Admin)?;
+        Ok::<_, StoreError>(tx.audit(&Entry::new(&Actor::system(), "test.staff"))?.with(id))
+    };
+    actor(Who::Staff(app.store.write(Lane::Interactive, job).await.unwrap(), Role::Admin))
+}
+
+async fn reading(app: &App, patient: &Actor, mg_dl: f64, measured_at: Timestamp) -> i64 {
+    let new = NewReading {
+        patient_id: patient.patient_id().unwrap(),
+        glucose: Glucose::from_mg_dl(mg_dl).unwrap(),
+        reading_type: ReadingType::Cena,
+        source: Source::App,
+        measured_at: Some(measured_at),
+        notes: None,
+    };
+    readings::create(app, patient, new, None).await.unwrap().id
+}
+
+fn at(minutes_ago: i64) -> Timestamp {
+    Timestamp(NOW.0 - minutes_ago * 60_000)
+}
+
+#[tokio::test]
+async fn what_one_node_knows_the_others_learn() {
+    let net = Network::of(3).await;
+    let ana = patient(&net.nodes[0], 30_111_222).await;
+    reading(&net.nodes[0], &ana, 110.0, at(9)).await;
+    net.heal().await;
+    net.assert_same().await;
+    reading(&net.nodes[1], &ana, 95.0, at(8)).await;
+    reading(&net.nodes[2], &ana, 180.0, at(7)).await;
+    net.heal().await;
+    net.assert_same().await;
+    let rows = digests(&net.nodes[1]).await;
+    assert_eq!((rows["patient"].len(), rows["reading"].len()), (1, 3));
+    assert_eq!(rows["refused_op"], Vec::<String>::new());
+    assert_eq!(pull(&net.nodes[1], &net.nodes[0]).await, 0, "nothing is sent twice");
+}
+
+#[tokio::test]
+async fn a_reading_that_reached_two_nodes_is_one() {
+    let net = Network::of(3).await;
+    let ana = patient(&net.nodes[0], 30_111_222).await;
+    net.heal().await;
+    for node in &net.nodes {
+        reading(node, &ana, 110.0, at(5)).await;
+        reading(node, &ana, 111.0, at(4)).await;
+    }
+    net.heal().await;
+    net.assert_same().await;
+    let rows = digests(&net.nodes[2]).await;
+    assert_eq!((rows["reading"].len(), rows["reading_alias"].len()), (2, 4));
+    assert!(rows["patient_counter"][0].contains("Integer(2)"), "{:?}", rows["patient_counter"]);
+}
+
+#[tokio::test]
+async fn a_person_registered_twice_is_one_patient_with_both_histories() {
+    let net = Network::of(3).await;
+    let (here, there) = (patient(&net.nodes[1], 30_111_222).await, patient(&net.nodes[2], 30_111_222).await);
+    reading(&net.nodes[1], &here, 110.0, at(5)).await;
+    reading(&net.nodes[1], &here, 120.0, at(3)).await;
+    reading(&net.nodes[2], &there, 110.0, at(5)).await;
+    reading(&net.nodes[2], &there, 130.0, at(1)).await;
+    net.heal().await;
+    net.assert_same().await;
+    let rows = digests(&net.nodes[0]).await;
+    assert_eq!((rows["patient"].len(), rows["patient_link"].len()), (2, 1));
+    assert_eq!(rows["reading"].len(), 3, "{:#?}", rows["reading"]);
+    let mine = readings::mine(&net.nodes[2], &here, false).await.unwrap();
+    assert_eq!(mine.len(), 3);
+}
+
+#[tokio::test]
+async fn the_places_of_a_day_are_given_out_once_whoever_gives_them() {
+    let net = Network::of(3).await;
+    let doctor = staff(&net.nodes[0], "dra.paz").await;
+    let mut people = Vec::new();
+    for dni in 0..6 {
+        people.push(patient(&net.nodes[0], 30_000_000 + dni).await);
+    }
+    queue::resize(&net.nodes[0], &doctor, 2).await.unwrap();
+    queue::open(&net.nodes[0], &doctor).await.unwrap();
+    net.heal().await;
+    // Another node has no rights yet, and says so instead of giving out what is not its own.
+    let refused = queue::submit(&net.nodes[1], &people[0]).await.unwrap_err();
+    assert!(matches!(refused, Error::QueueFull), "{refused:?}");
+    let frames = rights_for(&net, 1, 1).await;
+    assert_eq!(frames, 1);
+    pull(&net.nodes[1], &net.nodes[0]).await;
+    queue::submit(&net.nodes[1], &people[0]).await.unwrap();
+    queue::submit(&net.nodes[0], &people[1]).await.unwrap();
+    assert!(queue::submit(&net.nodes[0], &people[2]).await.is_err());
+    assert!(queue::submit(&net.nodes[1], &people[3]).await.is_err());
+    net.heal().await;
+    net.assert_same().await;
+    // A place that is left goes back to the node that gave it out.
+    queue::cancel(&net.nodes[2], &people[0]).await.unwrap();
+    net.heal().await;
+    queue::submit(&net.nodes[1], &people[4]).await.unwrap();
+    assert!(queue::submit(&net.nodes[1], &people[5]).await.is_err());
+}
+
+/// Node `to` asks the founder for rights.
+async fn rights_for(net: &Network, to: u8, wanted: i64) -> i64 {
+    let request = rights_request(&net.nodes[usize::from(to)], wanted).await.unwrap();
+    let answer = rights(&net.nodes[0], to.into(), request).await.unwrap();
+    rights_answer(&answer).unwrap()
+}
+
+#[tokio::test]
+async fn two_corrections_at_once_are_both_kept_and_shown_as_a_conflict() {
+    let net = Network::of(2).await;
+    let ana = patient(&net.nodes[0], 30_111_222).await;
+    let id = reading(&net.nodes[0], &ana, 110.0, at(5)).await;
+    net.heal().await;
+    correct(&net.nodes[0], id, 120.0).await;
+    correct(&net.nodes[1], id, 130.0).await;
+    net.heal().await;
+    net.assert_same().await;
+    let rows = digests(&net.nodes[0]).await;
+    let siblings: Vec<_> = rows["register"].iter().filter(|row| row.starts_with("Integer(3)")).collect();
+    assert_eq!(siblings.len(), 2, "{siblings:#?}");
+    assert!(siblings.iter().all(|row| row.ends_with("Integer(1)")), "{siblings:#?}");
+    correct(&net.nodes[1], id, 125.0).await;
+    net.heal().await;
+    net.assert_same().await;
+    let rows = digests(&net.nodes[0]).await;
+    assert_eq!(rows["register"].iter().filter(|row| row.starts_with("Integer(3)")).count(), 1);
+}
+
+async fn correct(app: &App, id: i64, mg_dl: f64) {
+    let job = move |tx: &mut WriteTx<'_>| {
+        crate::store::readings::set_value(tx, id, mg_dl)?;
+        tx.audit(&Entry::new(&Actor::system(), "test.correct"))
+    };
+    app.store.write::<_, StoreError, _>(Lane::Interactive, job).await.unwrap();
+}
