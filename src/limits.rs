@@ -344,3 +344,8 @@ pub const LINK_PAUSE: (Duration, Duration) = (Duration::from_millis(500), Durati
 pub const PUSH_FRAMES_MAX: usize = 2;
 /// How often a command looks how far a sync has come.
 pub const SYNC_LOOK_EVERY: Duration = Duration::from_millis(50);
+/// Nodes on the LAN whose announcements are remembered: more than one network has, and a flood of
+/// inventions costs some 100 bytes each.
+pub const DISCOVERED_NODES_MAX: usize = 256;
+/// Addresses of one peer that are tried at once.
+pub const PEER_TRIES_MAX: usize = 8;
