@@ -239,7 +239,7 @@ const fn times_x(value: u8) -> u8 {
 /// The check character of a row.
 fn check(row: usize, symbols: &[u8]) -> u8 {
     let start = (row % 31 + 1) as u8;
-    symbols.iter().fold(start, |sum, symbol| times_x(sum) ^ symbol)
+    symbols.iter().fold(start, |sum, symbol| times_x(sum ^ symbol))
 }
 
 fn write_rows(bytes: &[u8]) -> String {

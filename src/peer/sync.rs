@@ -64,8 +64,10 @@ impl<'a> Link<'a> {
             let text = "it has told no address, and is not seen on the LAN";
             return Err(ClientError::Here(text.to_owned()));
         }
-        let open = |address: &String| Box::pin(Connection::open(Arc::clone(&config), address.as_str()));
-        let (connection, _) = select_ok(addresses.iter().map(open)).await?;
+        let tries = addresses
+            .iter()
+            .map(|address| Box::pin(Connection::open(Arc::clone(&config), address)));
+        let (connection, _) = select_ok(tries).await?;
         Ok(Self {
             node,
             member,
