@@ -82,6 +82,8 @@ impl Node {
                 "127.0.0.1:0",
                 "--https",
                 "127.0.0.1:0",
+                "--peer",
+                "off",
             ])
             .stdout(Stdio::piped())
             .spawn()

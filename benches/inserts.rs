@@ -151,6 +151,8 @@ fn node(time: Duration) -> f64 {
             "127.0.0.1:0",
             "--https",
             "off",
+            "--peer",
+            "off",
         ])
         .stdout(Stdio::piped())
         .spawn()

@@ -356,3 +356,8 @@ pub const INGEST_ATTEMPTS: u32 = 3;
 pub const APPLY_OPS: usize = 1024;
 /// Changes that make a segment. Fewer would waste signatures, more would be read from the table too often.
 pub const SEAL_CHANGES: u64 = 1024;
+/// Nodes on the LAN whose announcements are remembered: more than one network has, and a flood of
+/// inventions costs some 100 bytes each.
+pub const DISCOVERED_NODES_MAX: usize = 256;
+/// Addresses of one peer that are tried at once.
+pub const PEER_TRIES_MAX: usize = 8;

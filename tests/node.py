@@ -30,6 +30,7 @@ class Node:
         self.environment = {
             key: value for key, value in os.environ.items() if not key.startswith("ISLET_")
         }
+        self.environment["ISLET_PEER"] = "off"
         self.run("seed")
         any_port = "127.0.0.1:0"
         command = [BINARY, "serve", "--data", self.data, "--http", any_port]

@@ -18,7 +18,7 @@ use super::data_dir::TLS;
 use super::{DataDir, Exit, Failure, ask, log, node, output};
 use crate::config::{Address, Config, LogFormat};
 use crate::http::app::HttpOptions;
-use crate::http::listen;
+use crate::http::listen::{self, Bound};
 use crate::http::tls::{CertificateAuthority, TlsIdentity};
 use crate::limits;
 use crate::mail::{Patience, Postman};
@@ -129,6 +129,7 @@ async fn serve(
     let mut bound = listeners::bind(&app, config, &options, identity.as_ref())?;
     let (node, for_peers) = peers::open(data, config, &app, &stop).await?;
     let mut urls = listeners::urls(&bound, identity.as_deref());
+    let peer_addr = for_peers.as_ref().map(Bound::addr);
     if let Some(for_peers) = for_peers {
         urls.push(listeners::peer_url(&for_peers, &node));
         bound.push(("peer ", for_peers));
@@ -140,7 +141,11 @@ async fn serve(
     if let Some(identity) = identity {
         tokio::spawn(identity.keep_fresh(stop.clone()));
     }
-    let links = tokio::spawn(peers::run(Arc::clone(&node), config.peer.get().is_some()));
+    let links = tokio::spawn(peers::run(
+        Arc::clone(&node),
+        peer_addr,
+        config.discovery,
+    ));
     let control = tokio::spawn(control.serve(node, stop.clone()));
     let postman = postman.map(|postman| tokio::spawn(postman.run(stop_mail.clone())));
     tokio::spawn(known::warn(Arc::clone(&app)));

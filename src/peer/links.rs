@@ -12,7 +12,7 @@ use tokio::time::MissedTickBehavior;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::client::ClientError;
-use super::identity::PublicKey;
+use super::identity::{PublicKey, node_id};
 use super::node::PeerNode;
 use super::stream::{FrameReader, StreamError};
 use super::sync::{Giving, Link, Progress};
@@ -66,7 +66,10 @@ fn adjust(
 /// Connects again and again.
 async fn keep_link(node: Arc<PeerNode>, key: PublicKey) {
     let mut pause = Pause::default();
+    let mut discovered = node.discovered.changes();
+    let mut said = String::new();
     loop {
+        let known = node.discovered.of(&key);
         let ended = match node.member(&key).await {
             Ok(member) => live(&node, &member, &mut pause).await,
             Err(refusal) => Err(refusal.into()),
@@ -78,24 +81,36 @@ async fn keep_link(node: Arc<PeerNode>, key: PublicKey) {
             Ok(()) => "the other node has stopped".to_owned(),
             Err(error) => error.to_string(),
         };
-        tracing::debug!(error = text, "no link to a peer");
+        // Once, however often it is tried.
+        if said != text {
+            tracing::info!(peer = node_id(&key), "no link: {text}");
+            said.clone_from(&text);
+        }
         node.status.note(&key, |seen| {
             (seen.connected, seen.error) = (None, Some(text));
         });
         let mut chance = [0; 1];
         let _ = node.app.random.fill(&mut chance);
+        let appeared = async {
+            while node.discovered.of(&key) == known && discovered.changed().await.is_ok() {}
+            // Announcements are anybody's: they hasten nothing beyond the first pause.
+            tokio::time::sleep(limits::LINK_PAUSE.0).await;
+        };
         tokio::select! {
             () = node.stop.cancelled() => return,
             () = tokio::time::sleep(pause.next(chance[0])) => {}
+            () = appeared => {}
         }
     }
 }
 
 /// One connection, from the first exchange to its end.
-async fn live(node: &Arc<PeerNode>, member: &Member, pause: &mut Pause) -> Result<(), ClientError> {
-    let mut addresses = node.status.of(&member.public_key).discovered;
-    addresses.extend(member.addresses.iter().cloned());
-    let link = Link::open(node, member, &addresses).await?;
+async fn live(
+    node: &Arc<PeerNode>,
+    member: &Member,
+    pause: &mut Pause,
+) -> Result<(), ClientError> {
+    let link = Link::open(node, member, &node.places_of(member)).await?;
     let mut commits = replication::commits(&node.app);
     // The watch comes first, so that nothing is missed between it and the first round.
     let mut watch = link.watch().await?;

@@ -71,7 +71,8 @@ pub async fn report(node: &PeerNode) -> Result<Vec<PeerReport>, Error> {
     let (own, now) = (node.identity.public_key(), node.app.clock.now());
     let line = |member: Member| {
         let seen = node.status.of(&member.public_key);
-        PeerReport::new(member, seen, own, now)
+        let places = node.places_of(&member);
+        PeerReport::new(member, places, seen, own, now)
     };
     Ok(members.into_iter().map(line).collect())
 }
@@ -164,11 +165,7 @@ async fn run(
     for member in candidates {
         let addresses = match &address {
             Some(address) => vec![address.clone()],
-            None => {
-                let mut addresses = node.status.of(&member.public_key).discovered;
-                addresses.extend(member.addresses.iter().cloned());
-                addresses
-            }
+            None => node.places_of(member),
         };
         match Link::open(node, member, &addresses).await {
             Ok(link) => return link.round(Giving::Always, progress).await,

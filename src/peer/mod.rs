@@ -3,11 +3,12 @@
 //! A node is its Ed25519 key ([`identity`]). It becomes a member by an [`invitation`], which it
 //! shows when it [`join`]s. Connections are mutual TLS in which only keys count ([`tls`]); over them
 //! HTTP/2 carries streams of frames ([`stream`]). [`server`] answers, [`client`] asks, [`sync`] is
-//! one round of asking, and [`links`] keeps at it. Must never trust a name, an address, a date or a
+//! one round of asking, and [`links`] keeps at it; [`discovery`] finds addresses. Must never trust a name, an address, a date or a
 //! discovery record, nor look into the data that it carries: what the frames mean is decided by the
 //! replication core behind [`crate::service::replication`].
 
 pub mod client;
+pub mod discovery;
 pub mod identity;
 pub mod invitation;
 pub mod join;

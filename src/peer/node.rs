@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
+use super::discovery::Discovered;
 use super::identity::{Identity, PublicKey};
 use super::join::Inheritance;
 use super::manual::{self, ManualSync};
@@ -34,6 +35,7 @@ pub struct PeerNode {
     pub status: Status,
     /// The last sync that the operator asked for.
     manual: Mutex<Option<Arc<ManualSync>>>,
+    pub(super) discovered: Discovered,
     pub(super) joins: Arc<Semaphore>,
     places: Mutex<BTreeMap<PublicKey, Arc<Semaphore>>>,
     watchers: Mutex<BTreeMap<PublicKey, usize>>,
@@ -58,6 +60,7 @@ impl PeerNode {
             stop,
             status: Status::default(),
             manual: Mutex::default(),
+            discovered: Discovered::default(),
             joins: Arc::new(Semaphore::new(limits::JOINS_AT_ONCE)),
             places: Mutex::default(),
             watchers: Mutex::default(),
@@ -103,6 +106,19 @@ impl PeerNode {
     #[must_use]
     pub fn manual_sync(&self) -> Option<Arc<ManualSync>> {
         lock(&self.manual).clone()
+    }
+
+    /// Where a member may be: where it announces itself, and where it said that it is.
+    #[must_use]
+    pub fn places_of(&self, member: &Member) -> Vec<String> {
+        let mut places = self.discovered.of(&member.public_key);
+        for address in &member.addresses {
+            if !places.contains(address) {
+                places.push(address.clone());
+            }
+        }
+        places.truncate(limits::PEER_TRIES_MAX);
+        places
     }
 
     /// The member with this key, which was not thrown out.

@@ -84,7 +84,7 @@ impl FromRequestParts<Arc<PeerNode>> for Peer {
         let Caller { key, address } = Caller::from_request_parts(parts, node).await?;
         let member = node.member(&key).await;
         let member = member.inspect_err(|refusal| {
-            tracing::warn!(client = %address, code = refusal.code, "a node was turned away");
+            tracing::debug!(client = %address, code = refusal.code, "a node was turned away");
         })?;
         let place = node.place(&key)?;
         node.status.seen(&key, node.app.clock.now());

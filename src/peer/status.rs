@@ -28,8 +28,6 @@ pub struct Seen {
     pub error: Option<String>,
     /// Payload bytes that came, and that went.
     pub bytes: (u64, u64),
-    /// Where it announces itself on the LAN.
-    pub discovered: Vec<String>,
 }
 
 /// All of them.
@@ -88,15 +86,15 @@ pub struct PeerReport {
 }
 
 impl PeerReport {
-    pub(super) fn new(member: Member, seen: Seen, own: &PublicKey, now: Timestamp) -> Self {
+    pub(super) fn new(
+        member: Member,
+        addresses: Vec<String>,
+        seen: Seen,
+        own: &PublicKey,
+        now: Timestamp,
+    ) -> Self {
         let this_node = member.public_key == *own;
         let age_s = |at: Timestamp| u64::try_from((now.0 - at.0) / 1_000).unwrap_or(0);
-        let mut addresses = member.addresses;
-        for address in seen.discovered {
-            if !addresses.contains(&address) {
-                addresses.push(address);
-            }
-        }
         Self {
             number: member.number,
             node_id: node_id(&member.public_key),

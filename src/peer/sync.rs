@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use axum::body::Body;
+use futures_util::future::select_ok;
 use islet_sync::frame::{Frame, Kind};
 use tokio::sync::mpsc;
 
@@ -50,7 +51,8 @@ pub(super) struct Link<'a> {
 }
 
 impl<'a> Link<'a> {
-    /// Connects to the first of `addresses` where the member is.
+    /// Connects to the member at whichever of `addresses` it is found first. All are tried together:
+    /// one that leads nowhere, perhaps announced by somebody who wishes no good, delays nothing.
     pub(super) async fn open(
         node: &'a Arc<PeerNode>,
         member: &'a Member,
@@ -58,21 +60,19 @@ impl<'a> Link<'a> {
     ) -> Result<Self, ClientError> {
         let here = |error: tls::TlsError| ClientError::Here(error.to_string());
         let config = tls::client_config(&node.identity, &member.public_key).map_err(here)?;
-        let mut trouble =
-            ClientError::Here("it has told no address, and is not seen on the LAN".to_owned());
-        for address in addresses {
-            match Connection::open(Arc::clone(&config), address).await {
-                Ok(connection) => {
-                    return Ok(Self {
-                        node,
-                        member,
-                        connection,
-                    });
-                }
-                Err(error) => trouble = error,
-            }
+        if addresses.is_empty() {
+            let text = "it has told no address, and is not seen on the LAN";
+            return Err(ClientError::Here(text.to_owned()));
         }
-        Err(trouble)
+        let tries = addresses
+            .iter()
+            .map(|address| Box::pin(Connection::open(Arc::clone(&config), address)));
+        let (connection, _) = select_ok(tries).await?;
+        Ok(Self {
+            node,
+            member,
+            connection,
+        })
     }
 
     /// Compares in one round trip; `None` when both know the same, else the peer's vector.

@@ -18,6 +18,7 @@ fn a_node_is_made_for_this_user_alone() {
     for file in [
         "keys/audit.key",
         "keys/token.p8",
+        "keys/node.key",
         "tls/ca.key",
         "islet.db",
         "config.toml",

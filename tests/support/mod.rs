@@ -31,6 +31,9 @@ pub(crate) fn islet() -> Command {
         }
     }
     command.env("ISLET_LOG", "warn");
+    // Unless a test is about other nodes, there are none.
+    command.env("ISLET_PEER", "off");
+    command.env("ISLET_DISCOVERY", "false");
     command
 }
 
@@ -55,6 +58,8 @@ pub(crate) struct Node {
     pub(crate) patient_url: String,
     pub(crate) backoffice_url: String,
     pub(crate) https_url: String,
+    /// Where other nodes connect, when `--peer` was among the flags.
+    pub(crate) peer_address: String,
 }
 
 impl Node {
@@ -90,6 +95,7 @@ impl Node {
             patient_url: url("ready:"),
             backoffice_url: url("backoffice"),
             https_url: url("https"),
+            peer_address: url("peer"),
             child,
             data: data.to_owned(),
             dir: None,

@@ -1,6 +1,7 @@
 //! The part of a serving node that speaks with other nodes.
 
 use std::fmt::Display;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
@@ -8,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use crate::cli::{DataDir, Failure, network};
 use crate::config::Config;
 use crate::http::listen::{self, Bound, Kind, Listener};
-use crate::peer::{PeerNode, links, server, tls};
+use crate::peer::{PeerNode, discovery, links, server, tls};
 use crate::service::App;
 
 /// The node as its network knows it, and the port for its peers unless that is off.
@@ -36,9 +37,16 @@ pub(super) async fn open(
     Ok((node, Some(bound)))
 }
 
-/// Keeps the links until the node stops. A node that does not listen keeps none either.
-pub(super) async fn run(node: Arc<PeerNode>, listens: bool) {
-    if listens {
-        links::run(node).await;
-    }
+/// Keeps the links until the node stops. A node that does not listen, which has no `addr`, keeps
+/// none either.
+pub(super) async fn run(node: Arc<PeerNode>, addr: Option<SocketAddr>, discovery: bool) {
+    let Some(addr) = addr else {
+        return;
+    };
+    let find = async {
+        if discovery && let Err(error) = discovery::run(Arc::clone(&node), addr).await {
+            tracing::warn!("{error}");
+        }
+    };
+    tokio::join!(links::run(Arc::clone(&node)), find);
 }

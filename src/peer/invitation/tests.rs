@@ -27,13 +27,13 @@ fn the_bytes_are_fixed() {
     let grouped = grouped(&invitation.code().unwrap());
     assert_eq!(
         grouped.expose(),
-        "04080-40810-20408-1020B\n\
-         08104-08102-08104-0820H\n\
-         40G20-80810-40820-4108V\n\
-         G2080-81040-82041-08102\n\
-         0R1G6-0R30C-1G60R-30C16\n\
-         61J2C-1A051-10ZCQ-Z8WNG\n\
-         X1"
+        "040G2-08104-0G208-10408\n\
+         G2081-040G4-0G208-1040W\n\
+         G2081-040G2-08104-0G206\n\
+         81040-G2081-040G2-0810V\n\
+         40G30-C1G60-R30C1-G60RH\n\
+         30C1G-60R30-42C1A-01187\n\
+         GFRXP-21KK0-E"
     );
     assert_eq!(Invitation::parse(grouped.expose()).unwrap(), invitation);
 }
