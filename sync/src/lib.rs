@@ -9,11 +9,15 @@
 //! * [`hlc`]: the hybrid logical clock
 //! * [`op`]: one operation on one row
 //! * [`change`]: the operations of one committed transaction, and their bytes
+//! * [`segment`]: a run of changes, small
+//! * [`limits`]: every bound
 //! * [`varint`]: the integers that the bytes are made of
 
 pub mod change;
 pub mod dot;
 pub mod hlc;
 pub mod id;
+pub mod limits;
 pub mod op;
+pub mod segment;
 pub mod varint;
