@@ -347,8 +347,6 @@ pub const SYNC_LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// Frames that are read ahead for a peer that takes them slowly: a run is up to some hundred kilobytes.
 pub const OUTGOING_FRAMES_MAX: usize = 4;
-/// Changes in one run. A run is decoded whole, and one signature vouches for it.
-pub const RUN_CHANGES_MAX: usize = 4096;
 /// How often a run is checked again because its log moved on under it.
 pub const INGEST_ATTEMPTS: u32 = 3;
 /// Operations of others that are applied in one transaction: some ten milliseconds, for which a nurse's write
@@ -361,3 +359,9 @@ pub const SEAL_CHANGES: u64 = 1024;
 pub const DISCOVERED_NODES_MAX: usize = 256;
 /// Addresses of one peer that are tried at once.
 pub const PEER_TRIES_MAX: usize = 8;
+/// Runs with fewer changes are joined with their neighbours.
+pub const SMALL_RUN_CHANGES: i64 = 1024;
+/// Small runs of one log that are worth joining: each costs some 150 bytes beside its changes.
+pub const RUNS_JOINED_MIN: i64 = 64;
+/// Small runs that are joined in one transaction: each is decoded.
+pub const RUNS_JOINED_MAX: i64 = 256;

@@ -230,7 +230,7 @@ async fn run_after(
                 return Ok(None);
             }
             let sealed = logs::sealed_head(tx)?;
-            let tail = logs::own_tail(tx, sealed.seq, limits::RUN_CHANGES_MAX)?;
+            let tail = logs::own_tail(tx, sealed.seq)?;
             let head = tail
                 .iter()
                 .fold(sealed, |head, (_, change)| head.append(&digest(change)));
@@ -318,6 +318,7 @@ async fn introduce(app: &App, who: Introduction) -> Result<(), Error> {
 struct Checked {
     log: KnownLog,
     run: Run,
+    hlc: Hlc,
     segment: Segment,
     end: islet_sync::chain::SignedHead,
 }
@@ -366,7 +367,7 @@ fn split(payload: Vec<u8>) -> Result<(Seal, Arc<[u8]>), Error> {
 
 fn check(log: KnownLog, seal: &Seal, bytes: Arc<[u8]>) -> Result<Checked, Refused> {
     let segment = segment::decode(&bytes).map_err(|_| Refused::Damaged)?;
-    let digests: Vec<_> = segment.changes.iter().map(digest).collect();
+    let digests: Vec<_> = segment.changes().map(|(_, change)| digest(&change)).collect();
     let checked = check_run(
         &log.introduction,
         &log.head,
@@ -376,12 +377,16 @@ fn check(log: KnownLog, seal: &Seal, bytes: Arc<[u8]>) -> Result<Checked, Refuse
     );
     let (known, end) = checked.map_err(Refused::Rejected)?;
     let first_seq = segment.first_seq + known as u64;
-    let changes = segment.changes.into_iter().skip(known).collect::<Vec<_>>();
-    // What is known already is stored already.
-    let bytes = if known == 0 {
-        bytes.to_vec()
-    } else {
-        segment::encode(first_seq, &changes)
+    let (bytes, hlc) = {
+        let mut new = segment.changes().skip(known).map(|(_, change)| change).peekable();
+        let hlc = new.peek().map(|change| change.hlc).unwrap_or_default();
+        // What is known already is stored already.
+        let bytes = if known == 0 {
+            bytes.to_vec()
+        } else {
+            segment::encode(first_seq, &new.collect::<Vec<_>>())
+        };
+        (bytes, hlc)
     };
     let run = Run {
         number: seal.number,
@@ -389,45 +394,24 @@ fn check(log: KnownLog, seal: &Seal, bytes: Arc<[u8]>) -> Result<Checked, Refuse
         bytes,
         signature: seal.signature,
     };
-    Ok(Checked {
-        log,
-        run,
-        segment: Segment { first_seq, changes },
-        end,
-    })
+    Ok(Checked { log, run, hlc, segment, end })
 }
 
 /// Stores a run, and applies it at once as far as that goes. False when its log has moved on since.
 async fn store_checked(app: &App, checked: Checked) -> Result<bool, Error> {
     app.store
         .write(Lane::Bulk, move |tx| {
-            let Checked {
-                log,
-                run,
-                segment,
-                end,
-            } = checked;
+            let Checked { log, run, hlc, segment, end } = checked;
             let number = run.number;
-            let first = segment
-                .changes
-                .first()
-                .map(|change| change.hlc)
-                .unwrap_or_default();
             let detail = format!(
                 "replica {}, changes {} to {}",
                 number.get(),
                 run.seqs.0,
                 run.seqs.1
             );
-            let stored = incoming::store_run(tx, &log, first, &run, &end)?;
+            let stored = incoming::store_run(tx, &log, hlc, &run, &end)?;
             if stored {
-                incoming::apply_run(
-                    tx,
-                    number,
-                    segment.first_seq,
-                    &segment.changes,
-                    limits::APPLY_OPS,
-                )?;
+                incoming::apply_run(tx, number, &segment, limits::APPLY_OPS)?;
             }
             let entry = Entry::new(&Actor::system(), "sync.store").detail(detail);
             Ok::<_, Error>(tx.audit(&entry)?.with(stored))
@@ -475,13 +459,7 @@ async fn catch_up_log(app: &App, log: &KnownLog) -> Result<bool, Error> {
             let applied = app
                 .store
                 .write(Lane::Bulk, move |tx| {
-                    let done = incoming::apply_run(
-                        tx,
-                        number,
-                        job.first_seq,
-                        &job.changes,
-                        limits::APPLY_OPS,
-                    )?;
+                    let done = incoming::apply_run(tx, number, &job, limits::APPLY_OPS)?;
                     if done == 0 {
                         return Err(Error::NotFound("nothing can be applied yet"));
                     }
@@ -501,27 +479,34 @@ async fn catch_up_log(app: &App, log: &KnownLog) -> Result<bool, Error> {
     }
 }
 
-/// Moves this replica's newest changes into a segment when there are many.
+/// Keeps the logs small and quick to read: moves this replica's changes into segments, and joins
+/// small runs of others, while there is more than a little to do.
 ///
 /// # Errors
 /// When the disk fails.
-pub async fn seal(app: &App) -> Result<(), Error> {
-    let unsealed = app
-        .store
-        .read(|tx| Ok::<_, Error>(logs::own_head(tx)?.seq - logs::sealed_head(tx)?.seq))
-        .await?;
-    if unsealed < limits::SEAL_CHANGES {
-        return Ok(());
+pub async fn tidy(app: &App) -> Result<(), Error> {
+    loop {
+        let look = app.store.read(|tx| {
+            let unsealed = logs::own_head(tx)?.seq - logs::sealed_head(tx)?.seq;
+            Ok::<_, Error>((unsealed, logs::scattered(tx)?))
+        });
+        let (unsealed, scattered) = look.await?;
+        let signer = (unsealed >= limits::SEAL_CHANGES).then(|| Arc::clone(&app.signer));
+        if signer.is_none() && scattered.is_empty() {
+            return Ok(());
+        }
+        let done = app.store.write(Lane::Bulk, move |tx| {
+            let mut done = signer.map_or(Ok(0), |signer| logs::seal(tx, &signer))?;
+            for number in scattered {
+                done += logs::join_runs(tx, number)?;
+            }
+            let entry = Entry::new(&Actor::system(), "sync.tidy");
+            Ok::<_, Error>(tx.audit(&entry)?.with(done))
+        });
+        if done.await? == 0 {
+            return Ok(());
+        }
     }
-    let signer = Arc::clone(&app.signer);
-    app.store
-        .write(Lane::Bulk, move |tx| {
-            let sealed = logs::seal(tx, &signer, limits::RUN_CHANGES_MAX)?;
-            let entry =
-                Entry::new(&Actor::system(), "sync.seal").detail(format!("{sealed} changes"));
-            Ok::<_, Error>(tx.audit(&entry)?)
-        })
-        .await
 }
 
 /// The payload of [`Kind::Rights`] by which this node asks for rights to places of the current queue day: day

@@ -17,7 +17,7 @@ use islet_sync::hlc::Hlc;
 use islet_sync::id::ReplicaNumber;
 use islet_sync::op::Op;
 use islet_sync::register::Stamp;
-use islet_sync::segment::Change;
+use islet_sync::segment::{Change, Segment};
 use rusqlite::params;
 
 use super::logs::{self, KnownLog, Run};
@@ -46,37 +46,30 @@ pub fn store_run(
     Ok(true)
 }
 
-/// Applies what a run brings beyond what is applied of its log; nothing when something before it
-/// is missing. Answers with how many changes it applied.
+/// Applies what a run brings beyond what is applied of its log, as far as contexts are here and
+/// about `ops_max` operations; nothing when something before it is missing. Answers with how many
+/// changes it applied.
 ///
 /// # Errors
 /// When the disk fails.
 pub fn apply_run(
     tx: &mut WriteTx<'_>,
     number: ReplicaNumber,
-    first_seq: u64,
-    changes: &[Change<'_>],
+    segment: &Segment,
     ops_max: usize,
 ) -> Result<usize, StoreError> {
     let next = tx.state().causality.applied().seq(number) + 1;
-    let skip = next
-        .checked_sub(first_seq)
-        .and_then(|skip| usize::try_from(skip).ok());
-    let Some(new) = skip.and_then(|skip| changes.get(skip..)) else {
+    if segment.first_seq > next {
         return Ok(0);
-    };
+    }
+    let new = segment.changes().skip_while(|(seq, _)| *seq < next).map(|(_, change)| change);
     apply_changes(tx, number, new, ops_max)
 }
 
-/// Applies changes of one log that follow what is applied of it, as far as their contexts are here
-/// and about `ops_max` operations. Answers with how many changes it applied.
-///
-/// # Errors
-/// When the disk fails.
-fn apply_changes(
+fn apply_changes<'s>(
     tx: &mut WriteTx<'_>,
     number: ReplicaNumber,
-    changes: &[Change<'_>],
+    changes: impl Iterator<Item = Change<'s>>,
     ops_max: usize,
 ) -> Result<usize, StoreError> {
     let mut causality = Arc::clone(&tx.state().causality);

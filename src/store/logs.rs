@@ -11,11 +11,13 @@ use islet_sync::chain::{Head, ReplicaId, SIGNATURE_LEN, Signer};
 use islet_sync::exchange::{Introduction, Vector};
 use islet_sync::hlc::Hlc;
 use islet_sync::id::ReplicaNumber;
+use islet_sync::limits::{SEGMENT_CHANGES_MAX, SEGMENT_DECODED_BYTES_MAX};
 use islet_sync::segment::{self, Change};
 use rusqlite::{Connection, params};
 
-use super::tx::{LogState, Read, all, one};
+use super::tx::{LogState, Read, all, one, prepared};
 use super::{StoreError, WriteTx, replica};
+use crate::limits;
 
 /// What is known of the log of another replica.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -137,25 +139,27 @@ pub fn run_after(
     })
 }
 
-/// Changes of this replica after `seq` that no segment holds yet, at most `limit`, and the head
-/// after them.
+/// Changes of this replica after `seq` that no segment holds yet: as many as one segment takes.
 ///
 /// # Errors
-/// When the disk fails, or `seq` lies in a segment.
-pub fn own_tail(
-    tx: &impl Read,
-    seq: u64,
-    limit: usize,
-) -> Result<Vec<(u64, Change<'static>)>, StoreError> {
+/// When the disk fails.
+pub fn own_tail(tx: &impl Read, seq: u64) -> Result<Vec<(u64, Change<'static>)>, StoreError> {
     let sql = "SELECT seq, hlc, ops FROM change WHERE seq > ? ORDER BY seq LIMIT ?";
-    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    all(tx, sql, [seq.cast_signed(), limit], |row| {
-        let change = Change {
-            hlc: Hlc::from_i64(row.get(1)?),
-            ops: row.get::<_, Vec<u8>>(2)?.into(),
-        };
-        Ok((row.get::<_, i64>(0)?.cast_unsigned(), change))
-    })
+    let limit = i64::try_from(SEGMENT_CHANGES_MAX).unwrap_or(i64::MAX);
+    let mut statement = prepared(tx, sql)?;
+    let mut rows = statement.query([seq.cast_signed(), limit])?;
+    let (mut tail, mut bytes) = (Vec::new(), 0);
+    while let Some(row) = rows.next()? {
+        let ops: Vec<u8> = row.get(2)?;
+        bytes += ops.len();
+        if bytes > SEGMENT_DECODED_BYTES_MAX {
+            break;
+        }
+        let hlc = Hlc::from_i64(row.get(1)?);
+        let change = Change { hlc, ops: ops.into() };
+        tail.push((row.get::<_, i64>(0)?.cast_unsigned(), change));
+    }
+    Ok(tail)
 }
 
 /// The head at the end of the newest segment of this replica, or before its first change.
@@ -174,15 +178,15 @@ pub fn sealed_head(tx: &impl Read) -> Result<Head, StoreError> {
     Ok(sealed.unwrap_or_else(|| Head::genesis(replica.replica_id)))
 }
 
-/// Moves this replica's oldest unsealed changes, at most `limit`, into a segment. Answers with how many.
+/// Moves this replica's oldest unsealed changes, as many as fit, into a segment. Answers with how many.
 ///
 /// # Errors
 /// When the disk fails.
-pub fn seal(tx: &WriteTx<'_>, signer: &Signer, limit: usize) -> Result<usize, StoreError> {
+pub fn seal(tx: &WriteTx<'_>, signer: &Signer) -> Result<usize, StoreError> {
     let replica = replica::get(tx)?;
     let number = replica::number(tx)?;
     let before = sealed_head(tx)?;
-    let changes: Vec<Change<'_>> = own_tail(tx, before.seq, limit)?
+    let changes: Vec<Change<'_>> = own_tail(tx, before.seq)?
         .into_iter()
         .map(|(_, change)| change)
         .collect();
@@ -230,58 +234,62 @@ pub(super) fn insert_run(
     Ok(())
 }
 
-/// Makes small adjoining runs of one log one, so that a log of many short conversations stays quick to read. The
-/// signature of the last vouches for all. Answers with how many runs it joined.
+/// Makes small adjoining runs of one log one, so that a log of many short conversations stays small
+/// and quick to read. The signature of the last vouches for all. Answers with how many it joined.
 ///
 /// # Errors
 /// When the disk fails or a stored run is damaged.
-pub fn join_runs(
-    tx: &WriteTx<'_>,
-    number: ReplicaNumber,
-    changes_max: u64,
-    runs_max: usize,
-) -> Result<usize, StoreError> {
+pub fn join_runs(tx: &WriteTx<'_>, number: ReplicaNumber) -> Result<usize, StoreError> {
     let sql = "SELECT id, first_seq, last_seq, hlc, bytes FROM segment
-               WHERE number = ?1 AND last_seq - first_seq < ?2 / 2 ORDER BY last_seq LIMIT ?3";
-    type Row = (i64, i64, i64, i64, Vec<u8>);
-    let small: Vec<Row> = all(
-        tx,
-        sql,
-        params![number.get(), changes_max.cast_signed(), runs_max as i64],
-        |row| {
-            Ok((
-                row.get(0)?,
-                row.get(1)?,
-                row.get(2)?,
-                row.get(3)?,
-                row.get(4)?,
-            ))
-        },
-    )?;
-    let Some(first) = small.first().cloned() else {
-        return Ok(0);
-    };
-    let (mut changes, mut end, mut joined) = (Vec::new(), first.1 - 1, Vec::new());
-    for (id, from, to, _, bytes) in small {
-        if from != end + 1 || to - first.1 >= changes_max.cast_signed() {
+               WHERE number = ? AND last_seq - first_seq < 1024 ORDER BY last_seq LIMIT ?";
+    type Small = (i64, i64, i64, i64, Vec<u8>);
+    let wanted = params![number.get(), limits::RUNS_JOINED_MAX];
+    let small: Vec<Small> = all(tx, sql, wanted, |row| {
+        Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?))
+    })?;
+    let (mut changes, mut ids, mut start) = (Vec::new(), Vec::new(), None);
+    for (id, first, last, hlc, bytes) in small {
+        let (from, _) = *start.get_or_insert((first, hlc));
+        if first != from + i64::try_from(changes.len()).unwrap_or(i64::MAX) {
             break;
         }
-        let run =
-            segment::decode(&bytes).map_err(|error| StoreError::Damaged(error.to_string()))?;
-        changes.extend(run.changes);
-        end = to;
-        joined.push(id);
+        let run = segment::decode(&bytes).map_err(|error| StoreError::Damaged(error.to_string()))?;
+        let before = changes.len();
+        changes.extend(run.changes().map(|(_, change)| owned(&change)));
+        if segment::fitting(&changes) < changes.len() {
+            changes.truncate(before);
+            break;
+        }
+        ids.push(id);
+        if last - from + 1 >= limits::SMALL_RUN_CHANGES * 4 {
+            break;
+        }
     }
-    let Some((last, others)) = joined.split_last().filter(|(_, others)| !others.is_empty()) else {
+    let (Some((first, hlc)), Some((last, others))) = (start, ids.split_last()) else {
         return Ok(0);
     };
-    let bytes = segment::encode(first.1.cast_unsigned(), &changes);
+    if others.is_empty() {
+        return Ok(0);
+    }
+    let bytes = segment::encode(first.cast_unsigned(), &changes);
     for id in others {
         tx.local("DELETE FROM segment WHERE id = ?", [id])?;
     }
     let sql = "UPDATE segment SET first_seq = ?, hlc = ?, bytes = ? WHERE id = ?";
-    tx.local(sql, params![first.1, first.3, bytes, last])?;
-    Ok(joined.len())
+    tx.local(sql, params![first, hlc, bytes, last])?;
+    Ok(ids.len())
+}
+
+/// Logs of which many small runs are stored.
+///
+/// # Errors
+/// When the disk fails.
+pub fn scattered(tx: &impl Read) -> Result<Vec<ReplicaNumber>, StoreError> {
+    let sql = "SELECT number FROM segment INDEXED BY segment_small
+               WHERE last_seq - first_seq < 1024 GROUP BY number HAVING count(*) >= ?";
+    let wanted = [limits::RUNS_JOINED_MIN];
+    let numbers: Vec<u32> = all(tx, sql, wanted, |row| row.get(0))?;
+    Ok(numbers.into_iter().filter_map(|number| ReplicaNumber::new(number).ok()).collect())
 }
 
 pub(super) fn load_causality(
@@ -420,20 +428,30 @@ pub fn hash_at(
     if let Some((_, run)) = run_after(tx, number, head.seq)? {
         let run =
             segment::decode(&run.bytes).map_err(|error| StoreError::Damaged(error.to_string()))?;
-        for change in &run.changes {
+        for (_, change) in run.changes() {
             head = head.append(&islet_sync::chain::digest(change.hlc, &change.ops));
             if head.seq == seq {
                 return Ok(Some(head));
             }
         }
     }
-    if number == replica::number(tx)? {
-        for (_, change) in own_tail(tx, head.seq, usize::MAX)? {
+    if number != replica::number(tx)? {
+        return Ok(None);
+    }
+    loop {
+        let tail = own_tail(tx, head.seq)?;
+        if tail.is_empty() {
+            return Ok(None);
+        }
+        for (_, change) in tail {
             head = head.append(&islet_sync::chain::digest(change.hlc, &change.ops));
             if head.seq == seq {
                 return Ok(Some(head));
             }
         }
     }
-    Ok(None)
+}
+
+fn owned(change: &Change<'_>) -> Change<'static> {
+    Change { hlc: change.hlc, ops: change.ops.clone().into_owned().into() }
 }

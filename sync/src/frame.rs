@@ -10,7 +10,7 @@
 
 use thiserror::Error;
 
-use crate::change::CHANGE_BYTES_MAX;
+use crate::limits::SEGMENT_BYTES_MAX;
 use crate::varint::{put_u64, take_u64};
 
 /// Kinds from here on are passed over by a node that does not know them.
@@ -73,8 +73,8 @@ impl Kind {
             // A thousand replicas of some 60 bytes.
             Self::Vector | Self::Ack => 64 * 1024,
             Self::Replica | Self::Rights => 4 * 1024,
-            // The largest change, alone in its segment.
-            Self::Segment => CHANGE_BYTES_MAX + 4 * 1024,
+            // The largest segment, after its seal.
+            Self::Segment => SEGMENT_BYTES_MAX + 1024,
             Self::End => 0,
         }
     }

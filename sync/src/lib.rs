@@ -16,6 +16,7 @@
 //! * [`hlc`]: the hybrid logical clock
 //! * [`op`]: one operation on one row
 //! * [`change`]: the operations of one committed transaction, and their bytes
+//! * [`segment`]: a run of changes, small
 //! * [`limits`]: every bound
 //! * [`varint`]: the integers that the bytes are made of
 

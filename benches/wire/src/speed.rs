@@ -1,0 +1,34 @@
+//! Readings a second through the segment codec, on one core.
+
+use std::hint::black_box;
+use std::time::{Duration, Instant};
+
+use islet_sync::segment;
+
+use crate::{FIRST_SEQ, Make, ours};
+
+const READINGS: usize = 4_096;
+const TIME: Duration = Duration::from_secs(1);
+
+/// Prints a table of readings a second, coded and decoded in segments of [`READINGS`].
+pub fn table(workloads: &[(&str, Make)]) {
+    println!("| readings a second, one core, segments of {READINGS} | coded | decoded |");
+    println!("| --- | ---: | ---: |");
+    for (workload, make) in workloads {
+        let changes = ours::changes(&make(READINGS));
+        let bytes = segment::encode(FIRST_SEQ, &changes);
+        let coded = rate(|| drop(black_box(segment::encode(FIRST_SEQ, &changes))));
+        let decoded = rate(|| drop(black_box(segment::decode(&bytes).unwrap())));
+        println!("| {workload} | {coded:.0} | {decoded:.0} |");
+    }
+}
+
+fn rate(mut run: impl FnMut()) -> f64 {
+    let start = Instant::now();
+    let mut readings = 0;
+    while start.elapsed() < TIME {
+        run();
+        readings += READINGS;
+    }
+    readings as f64 / start.elapsed().as_secs_f64()
+}
