@@ -31,6 +31,7 @@ pub mod patients;
 pub mod queue;
 mod readers;
 pub mod readings;
+mod reconcile;
 pub mod replica;
 pub mod rights;
 mod rows;

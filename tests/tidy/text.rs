@@ -39,7 +39,7 @@ pub(crate) fn the_tree_names_no_registry_and_no_foreign_path(tree: &Tree) -> Vec
     let mut findings = Vec::new();
     let foreign = foreign();
     // The lock file's format names the registry in every entry.
-    for file in tree.files.iter().filter(|file| file.path != "Cargo.lock") {
+    for file in tree.files.iter().filter(|file| !file.path.ends_with("Cargo.lock")) {
         for name in &foreign {
             for (at, _) in file.text.match_indices(name.as_str()) {
                 let line = scan::line_of(&file.text, at);
