@@ -298,7 +298,9 @@ impl Config {
         ] {
             let default = format!("\n#{key} = ");
             if let Some(at) = text.find(&default) {
-                let end = text[at + 1..].find('\n').map_or(text.len(), |end| at + 1 + end);
+                let end = text[at + 1..]
+                    .find('\n')
+                    .map_or(text.len(), |end| at + 1 + end);
                 text.replace_range(at + 1..end, &format!("{key} = {value}"));
             }
         }

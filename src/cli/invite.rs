@@ -94,7 +94,12 @@ mod tests {
 
     #[test]
     fn times_are_read_as_people_write_them() {
-        for (text, expected) in [("30m", 1_800), ("24h", 86_400), ("7d", 604_800), ("1d 2h", 93_600)] {
+        for (text, expected) in [
+            ("30m", 1_800),
+            ("24h", 86_400),
+            ("7d", 604_800),
+            ("1d 2h", 93_600),
+        ] {
             assert_eq!(seconds(text), Ok(expected), "{text}");
         }
         for text in ["", "24", "soon", "-2h"] {

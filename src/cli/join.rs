@@ -160,4 +160,3 @@ fn first_sync(data: &DataDir, inviter: &str) -> Result<(), Failure> {
         synced.map(drop)
     })
 }
-

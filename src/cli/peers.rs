@@ -95,7 +95,8 @@ fn table(peers: &[PeerReport]) -> String {
             "\n{:<width$}  {:>7}  {state:<9}  {:<19}  {:<18}  {:>9}  {place}",
             peer.name,
             peer.number,
-            peer.seen_at_ms.map_or_else(String::new, |ms| Timestamp(ms).to_argentina()),
+            peer.seen_at_ms
+                .map_or_else(String::new, |ms| Timestamp(ms).to_argentina()),
             behind(peer),
             clock.unwrap_or_default(),
         ));

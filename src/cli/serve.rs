@@ -141,11 +141,7 @@ async fn serve(
     if let Some(identity) = identity {
         tokio::spawn(identity.keep_fresh(stop.clone()));
     }
-    let links = tokio::spawn(peers::run(
-        Arc::clone(&node),
-        peer_addr,
-        config.discovery,
-    ));
+    let links = tokio::spawn(peers::run(Arc::clone(&node), peer_addr, config.discovery));
     let control = tokio::spawn(control.serve(node, stop.clone()));
     let postman = postman.map(|postman| tokio::spawn(postman.run(stop_mail.clone())));
     tokio::spawn(known::warn(Arc::clone(&app)));

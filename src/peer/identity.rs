@@ -126,7 +126,8 @@ mod tests {
         let other = Identity::from_pkcs8(Identity::generate().unwrap()).unwrap();
         assert_ne!(first.node_id(), other.node_id());
         let (message, signature) = (b"head", first.sign(b"head"));
-        let verify = |key: &PublicKey| UnparsedPublicKey::new(&ED25519, key).verify(message, &signature);
+        let verify =
+            |key: &PublicKey| UnparsedPublicKey::new(&ED25519, key).verify(message, &signature);
         assert!(verify(first.public_key()).is_ok());
         assert!(verify(other.public_key()).is_err());
     }

@@ -105,11 +105,7 @@ async fn keep_link(node: Arc<PeerNode>, key: PublicKey) {
 }
 
 /// One connection, from the first exchange to its end.
-async fn live(
-    node: &Arc<PeerNode>,
-    member: &Member,
-    pause: &mut Pause,
-) -> Result<(), ClientError> {
+async fn live(node: &Arc<PeerNode>, member: &Member, pause: &mut Pause) -> Result<(), ClientError> {
     let link = Link::open(node, member, &node.places_of(member)).await?;
     let mut commits = replication::commits(&node.app);
     // The watch comes first, so that nothing is missed between it and the first round.

@@ -11,8 +11,8 @@ use super::node::{PeerNode, lock};
 use super::status::PeerReport;
 use super::sync::{Giving, Link, Progress};
 use crate::domain::actor::Actor;
-use crate::service::replication::{self, Member};
 use crate::service::Error;
+use crate::service::replication::{self, Member};
 
 /// How far a sync that was asked for has come.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

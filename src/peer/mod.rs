@@ -42,5 +42,7 @@ fn clock_frame(app: &App) -> Frame {
 
 /// What [`clock_frame`] says.
 fn clock_of(payload: &[u8]) -> Option<i64> {
-    payload.first_chunk().map(|bytes| i64::from_be_bytes(*bytes))
+    payload
+        .first_chunk()
+        .map(|bytes| i64::from_be_bytes(*bytes))
 }

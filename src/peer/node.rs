@@ -11,8 +11,8 @@ use super::discovery::Discovered;
 use super::identity::{Identity, PublicKey};
 use super::join::Inheritance;
 use super::manual::{self, ManualSync};
-use super::status::Status;
 use super::refusal::Refusal;
+use super::status::Status;
 use crate::limits;
 use crate::service::replication::{self, Member};
 use crate::service::{App, Error};
@@ -93,7 +93,9 @@ impl PeerNode {
     /// When there is no such peer, or another such sync is under way.
     pub async fn begin_sync(self: &Arc<Self>, which: &str) -> Result<Arc<ManualSync>, Error> {
         if self.manual_sync().is_some_and(|sync| !sync.report().done) {
-            return Err(Error::NotFound("another sync is under way: wait for its end"));
+            return Err(Error::NotFound(
+                "another sync is under way: wait for its end",
+            ));
         }
         let sync = manual::begin(self, which).await?;
         *lock(&self.manual) = Some(Arc::clone(&sync));

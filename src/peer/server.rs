@@ -33,7 +33,6 @@ pub(super) const WATCH: &str = "/sync/1/watch";
 pub(super) const RIGHTS: &str = "/sync/1/rights";
 
 /// What the peer port answers.
-#[must_use]
 pub fn router(node: &Arc<PeerNode>) -> Router {
     Router::new()
         .route(join::PATH, post(join::answer))
@@ -80,10 +79,7 @@ pub(super) struct Peer {
 impl FromRequestParts<Arc<PeerNode>> for Peer {
     type Rejection = Refusal;
 
-    async fn from_request_parts(
-        parts: &mut Parts,
-        node: &Arc<PeerNode>,
-    ) -> Result<Self, Refusal> {
+    async fn from_request_parts(parts: &mut Parts, node: &Arc<PeerNode>) -> Result<Self, Refusal> {
         let Caller { key, address } = Caller::from_request_parts(parts, node).await?;
         let member = node.member(&key).await;
         let member = member.inspect_err(|refusal| {
@@ -106,7 +102,7 @@ fn reader(body: Body) -> FrameReader {
 /// The one frame that a request consists of.
 async fn only(body: Body, kind: Kind) -> Result<Vec<u8>, Refusal> {
     let mut reader = reader(body);
-    let payload = reader.expect(kind).await?;
+    let payload = reader.next_of(kind).await?;
     match reader.next().await? {
         None => Ok(payload),
         Some(_) => Err(super::stream::StreamError::Unexpected.into()),

@@ -85,7 +85,7 @@ impl FrameReader {
     ///
     /// # Errors
     /// As [`FrameReader::next`], and [`StreamError::Unexpected`].
-    pub async fn expect(&mut self, kind: Kind) -> Result<Vec<u8>, StreamError> {
+    pub async fn next_of(&mut self, kind: Kind) -> Result<Vec<u8>, StreamError> {
         match self.next().await? {
             Some(frame) if frame.kind == kind => Ok(frame.payload),
             _ => Err(StreamError::Unexpected),
@@ -121,7 +121,6 @@ pub fn whole(frames: &[Frame]) -> Result<Body, FrameError> {
 }
 
 /// Frames as they come out of a bounded channel. The channel's owner sends the end.
-#[must_use]
 pub fn streamed(receiver: mpsc::Receiver<Frame>) -> Body {
     Body::from_stream(stream::unfold(receiver, |mut receiver| async move {
         let frame = receiver.recv().await?;
@@ -149,7 +148,7 @@ mod tests {
     #[tokio::test]
     async fn a_stream_ends_with_its_end_only() {
         let mut whole = reader(&[1, 1, 9, 7, 0]);
-        assert_eq!(whole.expect(Kind::Hello).await.unwrap(), [9]);
+        assert_eq!(whole.next_of(Kind::Hello).await.unwrap(), [9]);
         assert_eq!(whole.next().await.unwrap(), None);
         assert_eq!(whole.next().await.unwrap(), None);
         for cut in [&[][..], &[1, 1, 9], &[1, 1, 9, 7]] {
@@ -177,7 +176,7 @@ mod tests {
         });
         let mut reader = FrameReader::new(body, PATIENCE);
         for count in 0..50 {
-            assert_eq!(reader.expect(Kind::Segment).await.unwrap()[0], count);
+            assert_eq!(reader.next_of(Kind::Segment).await.unwrap()[0], count);
         }
         assert_eq!(reader.next().await.unwrap(), None);
     }
@@ -188,7 +187,7 @@ mod tests {
         let body = whole(&[refusal.frame()]).unwrap();
         let refused = FrameReader::new(body, PATIENCE).next().await;
         assert!(matches!(refused, Err(StreamError::Refused(found)) if found == refusal));
-        let surprise = reader(&[2, 0, 7, 0]).expect(Kind::Hello).await;
+        let surprise = reader(&[2, 0, 7, 0]).next_of(Kind::Hello).await;
         assert!(matches!(surprise, Err(StreamError::Unexpected)));
     }
 

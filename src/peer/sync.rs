@@ -130,7 +130,9 @@ impl<'a> Link<'a> {
         while let Some(frame) = frames.next().await? {
             replication::ingest(app, self.member.number, frame).await?;
             progress.received_frames.fetch_add(1, Ordering::Relaxed);
-            progress.received_bytes.store(frames.bytes, Ordering::Relaxed);
+            progress
+                .received_bytes
+                .store(frames.bytes, Ordering::Relaxed);
             if let Some(theirs) = theirs {
                 let behind = replication::behind(app, theirs).await?;
                 progress.missing.store(behind, Ordering::Relaxed);

@@ -114,7 +114,9 @@ fn change<T>(app: &App, job: impl FnOnce(&mut State) -> T) -> Result<T, Error> {
     let temporary = path(app).with_extension("tmp");
     std::fs::write(&temporary, bytes).map_err(|error| internal(&error))?;
     std::fs::rename(temporary, path(app)).map_err(|error| internal(&error))?;
-    let sender = ticks.entry(path(app)).or_insert_with(|| watch::channel(0).0);
+    let sender = ticks
+        .entry(path(app))
+        .or_insert_with(|| watch::channel(0).0);
     sender.send_modify(|tick| *tick += 1);
     Ok(value)
 }
@@ -325,7 +327,11 @@ pub async fn outgoing(
     tokio::spawn(async move {
         for member in members {
             let payload = serde_json::to_vec(&member).unwrap_or_default();
-            if sender.send(Frame::new(Kind::Replica, payload)).await.is_err() {
+            if sender
+                .send(Frame::new(Kind::Replica, payload))
+                .await
+                .is_err()
+            {
                 return;
             }
         }
@@ -346,7 +352,11 @@ pub async fn ingest(app: &App, _peer: u32, frame: Frame) -> Result<Option<Frame>
         .map_err(|_| Error::NotFound("a frame does not hold a replica"))?;
     change(app, |state| {
         let key = member.public_key;
-        match state.members.iter_mut().find(|known| known.public_key == key) {
+        match state
+            .members
+            .iter_mut()
+            .find(|known| known.public_key == key)
+        {
             Some(known) if known.revision < member.revision => *known = member,
             Some(_) => {}
             None => state.members.push(member),
@@ -367,6 +377,8 @@ pub async fn rights(_app: &App, _peer: u32, _request: Vec<u8>) -> Result<Vec<u8>
 #[must_use]
 pub fn commits(app: &App) -> watch::Receiver<u64> {
     let mut ticks = ticks();
-    let sender = ticks.entry(path(app)).or_insert_with(|| watch::channel(0).0);
+    let sender = ticks
+        .entry(path(app))
+        .or_insert_with(|| watch::channel(0).0);
     sender.subscribe()
 }

@@ -51,7 +51,14 @@ const LAYERS: [(&str, &[&str]); 14] = [
     // Of HTTP only the loop that accepts connections and its bounds.
     (
         "peer",
-        &["http::listen", "service", "store", "domain", "clock", "auth"],
+        &[
+            "http::listen",
+            "service",
+            "store",
+            "domain",
+            "clock",
+            "auth",
+        ],
     ),
     ("config", &["http", "service", "domain", "auth"]),
     ("mail", &["config", "service", "domain", "auth", "clock"]),

@@ -80,10 +80,7 @@ async fn accept_loop(server: Server, bound: Bound) {
             Scheme::Https,
             Some(TlsAcceptor::from(identity.server_config())),
         ),
-        Kind::Mutual(config) => (
-            Scheme::Https,
-            Some(TlsAcceptor::from(Arc::clone(config))),
-        ),
+        Kind::Mutual(config) => (Scheme::Https, Some(TlsAcceptor::from(Arc::clone(config)))),
     };
     loop {
         let (stream, peer) = accept(&socket).await;

@@ -87,7 +87,12 @@ fn slips_are_found_where_they_were_made() {
 fn missing_and_moved_rows_are_found() {
     let (_, code) = code(&["10.0.0.7:8444"]);
     let code = code.expose();
-    let moved = format!("{}{}{}", &code[ROW..2 * ROW], &code[..ROW], &code[2 * ROW..]);
+    let moved = format!(
+        "{}{}{}",
+        &code[ROW..2 * ROW],
+        &code[..ROW],
+        &code[2 * ROW..]
+    );
     assert_eq!(Invitation::parse(&moved), Err(CodeError::Row(1)));
     let short = &code[..code.len() / ROW * ROW];
     assert_eq!(Invitation::parse(short), Err(CodeError::Incomplete));

@@ -144,7 +144,10 @@ fn a_certificate_without_its_key_is_turned_away() {
     let (server, member) = (identity(), identity());
     let (stolen, _) = member.certificate().unwrap();
     let own = KeyPair::generate_for(&PKCS_ED25519).unwrap();
-    let signer: Arc<dyn SigningKey> = provider().key_provider.load_private_key(private(&own)).unwrap();
+    let signer: Arc<dyn SigningKey> = provider()
+        .key_provider
+        .load_private_key(private(&own))
+        .unwrap();
     let mut config = ClientConfig::clone(&hostile_client(&server, None));
     let certified = CertifiedKey::new(vec![stolen], signer);
     config.client_auth_cert_resolver = Arc::new(Impostor(Arc::new(certified)));
