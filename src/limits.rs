@@ -349,3 +349,13 @@ pub const SYNC_LOOK_EVERY: Duration = Duration::from_millis(50);
 pub const DISCOVERED_NODES_MAX: usize = 256;
 /// Addresses of one peer that are tried at once.
 pub const PEER_TRIES_MAX: usize = 8;
+/// Payload bytes of one answer to a pull, and one frame more: some 30,000 readings, which take the
+/// store about a second. Then another peer has its turn.
+pub const PULL_BYTES_MAX: usize = 256 * 1024;
+/// A peer that sends nothing for this long while it is its turn goes on without.
+pub const TURN_SILENCE: Duration = Duration::from_secs(1);
+/// Longest turn of a peer that sends, over a slow link perhaps.
+pub const TURN_MAX: Duration = Duration::from_secs(5);
+/// How long a patient waits while a peer is asked for a place in the queue: a LAN answers in a few
+/// milliseconds, an fsync included.
+pub const RIGHTS_TIMEOUT: Duration = Duration::from_millis(500);

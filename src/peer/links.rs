@@ -113,6 +113,7 @@ async fn live(node: &Arc<PeerNode>, member: &Member, pause: &mut Pause) -> Resul
     let progress = Progress::default();
     link.round(Giving::Unwatched, &progress).await?;
     *pause = Pause::default();
+    let _up = node.up(member.public_key, Arc::clone(&link.connection));
     node.status.note(&member.public_key, |seen| {
         seen.connected = Some(link.connection.address.clone());
         seen.error = None;

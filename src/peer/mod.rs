@@ -46,3 +46,6 @@ fn clock_of(payload: &[u8]) -> Option<i64> {
         .first_chunk()
         .map(|bytes| i64::from_be_bytes(*bytes))
 }
+
+#[cfg(test)]
+mod tests;

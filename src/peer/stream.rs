@@ -40,6 +40,8 @@ pub struct FrameReader {
     ended: bool,
     /// Payload bytes so far.
     pub bytes: u64,
+    /// At the end: the other side has more, for whoever asks again.
+    pub more: bool,
 }
 
 impl std::fmt::Debug for FrameReader {
@@ -58,6 +60,7 @@ impl FrameReader {
             patience,
             ended: false,
             bytes: 0,
+            more: false,
         }
     }
 
@@ -73,7 +76,7 @@ impl FrameReader {
         let frame = next.await.map_err(|_| StreamError::Silent)??;
         match frame.kind {
             Kind::End => {
-                self.ended = true;
+                (self.ended, self.more) = (true, !frame.payload.is_empty());
                 Ok(None)
             }
             Kind::Error => Err(Refusal::read(&frame.payload).into()),
