@@ -123,13 +123,17 @@ async fn live(node: &Arc<PeerNode>, member: &Member, pause: &mut Pause) -> Resul
     ticks.reset();
     // One future for the whole life of the stream: a frame may be half read when something else
     // happens first, and must not be lost by that.
-    let (news, mut heard) = watch::channel(0u64);
+    let (news, mut heard) = watch::channel(Vec::new());
     let listening = listen(&link, &mut watch, &news);
     tokio::pin!(listening);
     loop {
         tokio::select! {
             ended = &mut listening => return ended,
-            Ok(()) = heard.changed() => link.pull(None, &progress).await?,
+            Ok(()) = heard.changed() => {
+                let hello = heard.borrow_and_update().clone();
+                link.pull(None, &progress).await?;
+                link.compare(&hello).await?;
+            }
             Ok(()) = commits.changed() => give(&link, &progress).await?,
             _ = ticks.tick() => link.round(Giving::Unwatched, &progress).await?,
         }
@@ -140,20 +144,15 @@ async fn live(node: &Arc<PeerNode>, member: &Member, pause: &mut Pause) -> Resul
 async fn listen(
     link: &Link<'_>,
     watch: &mut FrameReader,
-    news: &watch::Sender<u64>,
+    news: &watch::Sender<Vec<u8>>,
 ) -> Result<(), ClientError> {
-    let app = &link.node.app;
     while let Some(frame) = watch.next().await? {
         link.seen();
         match frame.kind {
             Kind::Heartbeat => {}
             Kind::Hello => {
-                let number = link.member.number;
-                let differs = replication::answer_exchange(app, number, &frame.payload).await?;
-                if differs.is_empty() {
-                    link.note_in_sync();
-                } else {
-                    news.send_modify(|count| *count += 1);
+                if !link.compare(&frame.payload).await? {
+                    news.send_replace(frame.payload);
                 }
             }
             _ => return Err(StreamError::Unexpected.into()),

@@ -229,6 +229,18 @@ impl<'a> Link<'a> {
         acknowledged
     }
 
+    /// Whether both know the same, by the peer's hello.
+    pub(super) async fn compare(&self, hello: &[u8]) -> Result<bool, ClientError> {
+        let (app, number) = (&self.node.app, self.member.number);
+        let same = replication::answer_exchange(app, number, hello)
+            .await?
+            .is_empty();
+        if same {
+            self.note_in_sync();
+        }
+        Ok(same)
+    }
+
     /// Hears of each commit there.
     pub(super) async fn watch(&self) -> Result<FrameReader, ClientError> {
         self.connection.frames(WATCH, Body::empty()).await
