@@ -11,6 +11,7 @@ use thiserror::Error;
 use tokio::sync::mpsc;
 
 use super::refusal::Refusal;
+use crate::limits;
 
 /// Why a stream cannot be read on.
 #[derive(Debug, Error)]
@@ -27,6 +28,9 @@ pub enum StreamError {
     /// A frame came that does not belong there.
     #[error("the other node sent something that was not asked for")]
     Unexpected,
+    /// Frames that are all passed over.
+    #[error("the other node sent much that is of no use")]
+    Useless,
     /// The other side says why it stops.
     #[error(transparent)]
     Refused(#[from] Refusal),
@@ -38,6 +42,8 @@ pub struct FrameReader {
     decoder: Decoder,
     patience: Duration,
     ended: bool,
+    /// Bytes since the last frame that was of use.
+    idle_bytes: usize,
     /// Payload bytes so far.
     pub bytes: u64,
     /// At the end: the other side has more, for whoever asks again.
@@ -51,7 +57,7 @@ impl std::fmt::Debug for FrameReader {
 }
 
 impl FrameReader {
-    /// Reads `body`, each frame of which may take `patience` to come.
+    /// Reads `body`, which may be silent for `patience` within a frame or before one.
     #[must_use]
     pub fn new(body: Body, patience: Duration) -> Self {
         Self {
@@ -59,6 +65,7 @@ impl FrameReader {
             decoder: Decoder::default(),
             patience,
             ended: false,
+            idle_bytes: 0,
             bytes: 0,
             more: false,
         }
@@ -72,8 +79,7 @@ impl FrameReader {
         if self.ended {
             return Ok(None);
         }
-        let next = tokio::time::timeout(self.patience, self.read());
-        let frame = next.await.map_err(|_| StreamError::Silent)??;
+        let frame = self.read().await?;
         match frame.kind {
             Kind::End => {
                 (self.ended, self.more) = (true, !frame.payload.is_empty());
@@ -98,12 +104,19 @@ impl FrameReader {
     async fn read(&mut self) -> Result<Frame, StreamError> {
         loop {
             if let Some(frame) = self.decoder.take()? {
+                self.idle_bytes = 0;
                 return Ok(frame);
             }
-            let piece = self.body.frame().await.ok_or(StreamError::Cut)?;
+            let piece = tokio::time::timeout(self.patience, self.body.frame()).await;
+            let piece = piece.map_err(|_| StreamError::Silent)?;
+            let piece = piece.ok_or(StreamError::Cut)?;
             let piece = piece.map_err(|_| StreamError::Cut)?;
             if let Some(data) = piece.data_ref() {
                 self.bytes += data.len() as u64;
+                self.idle_bytes += data.len();
+                if self.idle_bytes > limits::BETWEEN_FRAMES_BYTES_MAX {
+                    return Err(StreamError::Useless);
+                }
                 self.decoder.push(data);
             }
         }
