@@ -97,6 +97,12 @@ pub fn own_head(tx: &impl Read) -> Result<Head, StoreError> {
     head.ok_or_else(|| StoreError::Damaged("it does not say which replica it is".into()))
 }
 
+/// The same inside a write: with what the transaction has appended.
+#[must_use]
+pub fn own_head_of(tx: &WriteTx<'_>) -> Head {
+    tx.state().head
+}
+
 /// Where this node stands in every log that it knows.
 ///
 /// # Errors

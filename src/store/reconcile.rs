@@ -4,7 +4,7 @@
 //! change, so that nothing is done twice and everybody sees the same. Must come to rest: done twice, the
 //! second time does nothing.
 
-use super::tx::{Read, all};
+use super::tx::all;
 use super::{StoreError, WriteTx, queue, rights};
 use crate::domain::queue::QueueState;
 
@@ -12,7 +12,7 @@ use crate::domain::queue::QueueState;
 ///
 /// # Errors
 /// When the disk fails.
-pub fn reconcile(tx: &mut WriteTx<'_>) -> Result<(), StoreError> {
+pub(super) fn reconcile(tx: &mut WriteTx<'_>) -> Result<(), StoreError> {
     end_later_entries(tx)?;
     let day = queue::current_day(tx)?;
     let (first, last) = tx.state().me.row_ids();
@@ -22,7 +22,8 @@ pub fn reconcile(tx: &mut WriteTx<'_>) -> Result<(), StoreError> {
     rights::settle_size(tx, &day)?;
     // Who waits since a day that was opened elsewhere at the same time moves on, while there are places.
     let sql = "SELECT id FROM queue_entry INDEXED BY queue_entry_live
-               WHERE state IN ('PENDING', 'ACCEPTED') AND queue_day_id <> ? ORDER BY created_at, id";
+               WHERE state IN ('PENDING', 'ACCEPTED', 'DENIED', 'CREATED')
+               AND state IN ('PENDING', 'ACCEPTED') AND queue_day_id <> ? ORDER BY created_at, id";
     let waiting: Vec<i64> = all(tx, sql, [day.id], |row| row.get(0))?;
     for placement in waiting {
         if rights::available(tx, &day)? <= 0 {
