@@ -149,9 +149,11 @@ proptest! {
     }
 
     #[test]
-    fn any_bytes_decode_or_fail(bytes: Vec<u8>, form in 0u8..3, count in 1u8..100) {
+    fn any_bytes_decode_or_fail(bytes: Vec<u8>, form in 0u64..3, count in 0u64..100) {
         let _ = decode(&bytes);
-        let mut framed = vec![VERSION | form, 1, count];
+        let mut framed = Vec::new();
+        put_u64(&mut framed, VERSION | form << 2 | count << 4);
+        framed.push(1);
         framed.extend(&bytes);
         let _ = decode(&framed);
     }

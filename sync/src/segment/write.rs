@@ -129,7 +129,8 @@ impl<'a> Session<'a> {
             return Slot::Blobs(Box::new(Number::new()));
         }
         let choice: (Predictor, i64) = self.chooser.column(self.plan, fresh);
-        self.model.predictor(&mut self.coder, choice);
+        self.model
+            .predictor(&mut self.coder, fresh.field.is_none(), choice);
         Slot::Numbers(Box::new(Column::new(choice.0, choice.1)))
     }
 
