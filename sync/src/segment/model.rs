@@ -17,6 +17,11 @@ const KIND_CODES: usize = 8;
 /// The first guess of the milliseconds of a stamp: 2026-01-01, a byte nearer to now than 1970.
 const EPOCH_MS: i64 = 1_767_225_600_000;
 
+/// The milliseconds of a stamp as their column holds them.
+pub(super) const fn since_epoch_ms(hlc: Hlc) -> i64 {
+    hlc.millis() - EPOCH_MS
+}
+
 /// A column of either sort.
 #[derive(Clone, Debug)]
 pub(super) enum Slot {
@@ -138,7 +143,7 @@ impl Model {
             stamp_ms: 0,
             fields: &[],
         };
-        let ms = (given >> STAMP_COUNTER_BITS).cast_signed() - EPOCH_MS;
+        let ms = since_epoch_ms(hlc);
         let ms = self.stamp_ms.code(coder, &around, &mut self.replicas, ms);
         let ms = ms.wrapping_add(EPOCH_MS);
         let (last_ms, last_counter) = self.last_stamp;
