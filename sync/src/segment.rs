@@ -29,6 +29,7 @@ use thiserror::Error;
 use crate::hlc::Hlc;
 use crate::limits::{SEGMENT_BYTES_MAX, SEGMENT_CHANGES_MAX, SEGMENT_DECODED_BYTES_MAX};
 use crate::varint::{put_u64, take_u64};
+use write::Written;
 
 /// The low two bits of a segment's first number. Above them, two bits say how texts are kept, and
 /// the rest is the count of changes, less one.
@@ -139,9 +140,12 @@ pub fn encode(first_seq: u64, changes: &[Change<'_>]) -> Vec<u8> {
         "{}",
         changes.len()
     );
-    let written = write::write(changes);
+    assemble(first_seq, changes.len(), write::write(changes))
+}
+
+fn assemble(first_seq: u64, count: usize, written: Written) -> Vec<u8> {
     let mut out = Vec::with_capacity(written.text.len() + written.coded.len() + 16);
-    let count = (changes.len() as u64).saturating_sub(1);
+    let count = (count as u64).saturating_sub(1);
     put_u64(
         &mut out,
         VERSION | (written.text_form as u64) << 2 | count << 4,
@@ -200,5 +204,7 @@ fn head(bytes: &[u8]) -> Result<(Summary, text::Form, &[u8]), SegmentError> {
     Ok((Summary { first_seq, count }, text_form, input))
 }
 
+#[cfg(test)]
+mod bounds_tests;
 #[cfg(test)]
 mod tests;

@@ -6,14 +6,14 @@ use crate::id::RowId;
 use crate::op::{Action, Op, Value};
 use proptest::prelude::*;
 
-fn change(hlc: i64, ops: impl Into<Vec<u8>>) -> Change<'static> {
+pub(super) fn change(hlc: i64, ops: impl Into<Vec<u8>>) -> Change<'static> {
     Change {
         hlc: Hlc::from_i64(hlc),
         ops: Cow::Owned(ops.into()),
     }
 }
 
-fn of_ops(ops: &[Op<'_>]) -> Vec<u8> {
+pub(super) fn of_ops(ops: &[Op<'_>]) -> Vec<u8> {
     let mut encoder = Encoder::default();
     for op in ops {
         encoder.push(op.entity, op.action, op.row, &op.fields);
@@ -23,7 +23,7 @@ fn of_ops(ops: &[Op<'_>]) -> Vec<u8> {
 
 /// Encodes and decodes; fails unless all that went in comes out.
 #[track_caller]
-fn round_trip(first_seq: u64, changes: &[Change<'_>]) -> usize {
+pub(super) fn round_trip(first_seq: u64, changes: &[Change<'_>]) -> usize {
     let bytes = encode(first_seq, changes);
     assert_eq!(bytes, encode(first_seq, changes), "same input, other bytes");
     let segment = decode(&bytes).unwrap();
