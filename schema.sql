@@ -186,6 +186,8 @@ CREATE TABLE session (
     patient_id      INTEGER REFERENCES patient (id),
     staff_id        INTEGER REFERENCES staff (id),
     generation      INTEGER NOT NULL,
+    -- Whether a token of that generation was used: its owner has it, and needs no older one.
+    generation_used INTEGER NOT NULL DEFAULT 0 CHECK (generation_used IN (0, 1)),
     issued_at       INTEGER NOT NULL,
     created_at      INTEGER NOT NULL,
     expires_at      INTEGER NOT NULL,

@@ -35,6 +35,9 @@ pub const BATCH_WRITES_MAX: usize = 256;
 pub const BULK_TURN_BATCHES: u32 = 8;
 /// Access entries waiting to be written. Reads are refused when the log cannot keep up with them.
 pub const ACCESS_ENTRIES_MAX: usize = 4_096;
+/// Sessions whose first use of new tokens waits to be noted with the next commit: a few at a time,
+/// unless nothing can be committed.
+pub const SESSION_USES_MAX: usize = 4_096;
 /// How long an access entry may wait for a write to travel with. Durable within a second is
 /// promised; half of that leaves room for a slow card.
 pub const ACCESS_DELAY: Duration = Duration::from_millis(500);

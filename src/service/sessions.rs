@@ -8,7 +8,7 @@ use super::{App, Error, address, monotonic_ms};
 use crate::auth::Secret;
 use crate::auth::opaque::{OpaqueToken, Purpose};
 use crate::auth::password::PasswordHash;
-use crate::auth::refresh::{RefreshDecision, decide};
+use crate::auth::refresh::{FamilyState, RefreshDecision, decide};
 use crate::auth::throttle::Attempt;
 use crate::auth::token::{Audience, Claims, TokenError};
 use crate::domain::actor::{Actor, Role, Who};
@@ -163,6 +163,8 @@ async fn begin(
             Ok(tx.audit(&Entry::new(&actor, "session.log_in"))?)
         })
         .await?;
+    let generation = FamilyState::begin(0).generation;
+    let session = (session, generation);
     tokens(app, audience, owner, account.subject, session, &refresh)
 }
 
@@ -215,7 +217,7 @@ fn tokens(
     audience: Audience,
     owner: Owner,
     subject: String,
-    session_id: String,
+    (session_id, generation): (String, u64),
     refresh: &OpaqueToken,
 ) -> Result<Tokens, Error> {
     let (Owner::Patient(user_id) | Owner::Staff(user_id)) = owner;
@@ -227,6 +229,7 @@ fn tokens(
         subject,
         user_id,
         session_id,
+        generation,
         issued_at_s,
         expires_at_s,
     };
@@ -256,7 +259,7 @@ pub async fn refresh(
     let (digest, next_digest, lifetime) =
         (presented.digest(), next.digest(), app.lifetimes.refresh);
     let actor = actor.clone();
-    let (found, subject) = app
+    let (found, generation, subject) = app
         .store
         .write(Lane::Essential, move |tx| {
             let found = sessions::presented(tx, &digest)?.ok_or(Error::BadRefreshToken)?;
@@ -289,10 +292,13 @@ pub async fn refresh(
             }
             let expires_at = after(tx.now(), lifetime);
             sessions::advance(tx, &found.session_id, &family, &next_digest, expires_at)?;
-            Ok(tx.audit(&entry)?.with(Ok((found, subject))))
+            Ok(tx
+                .audit(&entry)?
+                .with(Ok((found, family.generation, subject))))
         })
         .await??;
-    tokens(app, audience, found.owner, subject, found.session_id, &next)
+    let session = (found.session_id, generation);
+    tokens(app, audience, found.owner, subject, session, &next)
 }
 
 /// The subject of new tokens, when the account may still be used and is of this audience.
@@ -383,10 +389,15 @@ async fn match_session(app: &App, audience: Audience, token: &str) -> Result<Cac
     let Some(status) = status else {
         return Err(Error::Unauthenticated);
     };
+    let who = identify(&status, &claims).ok_or(Error::Unauthenticated)?;
+    if claims.generation == status.generation && !status.generation_used {
+        let id = claims.session_id.clone();
+        app.store.note_session_use(id, claims.generation)?;
+    }
     let session = CachedSession {
         epoch,
         expires_at_s: claims.expires_at_s,
-        who: identify(&status, &claims).ok_or(Error::Unauthenticated)?,
+        who,
         session_id: claims.session_id,
         password_reset_required: status.password_reset_required,
     };

@@ -180,6 +180,18 @@ impl Store {
         self.lanes.note_access((self.clock.now(), entry))
     }
 
+    /// Notes that an access token of this generation of a session was accepted: whoever presents an
+    /// older refresh token after that is not its owner who lost an answer. Every later write sees it.
+    ///
+    /// # Errors
+    /// [`StoreError::Overloaded`] when too many wait.
+    pub fn note_session_use(&self, session_id: String, generation: u64) -> Result<(), StoreError> {
+        self.lanes.note_use(sessions::SessionUse {
+            session_id,
+            generation,
+        })
+    }
+
     /// Whether ordinary writes find room on the disk.
     #[must_use]
     pub fn health(&self) -> Health {

@@ -6,6 +6,7 @@
 //! process ends: what the page cache holds can no longer be trusted (Rebello et al., "Can
 //! Applications Recover from fsync Failures?", USENIX ATC 2020).
 
+use std::collections::HashSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
@@ -17,6 +18,7 @@ use rusqlite::Connection;
 use super::audit_head::AuditHead;
 use super::error::take_fault;
 use super::lanes::{Access, Batch, Job, Lanes, Outcome};
+use super::sessions::{SessionUse, note_use};
 use super::space::{Health, Space};
 use super::tx::{LogState, WriteTx};
 use super::wal::Wal;
@@ -97,7 +99,7 @@ impl Writer {
         let before = self.state;
         let mut replies = Vec::with_capacity(batch.jobs.len());
         let mut jobs = batch.jobs.into_iter();
-        let result = self.try_batch(&mut jobs, &batch.access, &mut replies);
+        let result = self.try_batch(&mut jobs, &batch.access, &batch.uses, &mut replies);
         if let Err(error) = &result {
             self.state = before;
             if !self.connection.is_autocommit() {
@@ -108,6 +110,9 @@ impl Writer {
             tracing::error!(%error, writes = replies.len(), "a commit failed; its writes were undone");
             self.note_error(error);
             self.lanes.restore_access(batch.access);
+        }
+        if !matches!(result, Ok(true)) {
+            self.lanes.restore_uses(batch.uses);
         }
         if self.state.session_epoch != before.session_epoch {
             self.session_epoch
@@ -133,11 +138,13 @@ impl Writer {
         &mut self,
         jobs: &mut dyn Iterator<Item = Job>,
         access: &[Access],
+        uses: &HashSet<SessionUse>,
         replies: &mut Vec<Outcome>,
     ) -> Result<bool, StoreError> {
         self.execute("BEGIN IMMEDIATE")?;
         let before = self.state.audit_head();
         let health = self.space.recover();
+        self.note_uses(uses)?;
         for job in jobs {
             if health == Health::DiskFull && !job.essential {
                 replies.push((job.run)(Err(StoreError::DiskFull)));
@@ -158,6 +165,12 @@ impl Writer {
         self.state.save(&self.connection)?;
         self.execute("COMMIT")?;
         Ok(true)
+    }
+
+    fn note_uses(&mut self, uses: &HashSet<SessionUse>) -> Result<(), StoreError> {
+        let now = self.clock.now();
+        let tx = WriteTx::new(&self.connection, &mut self.state, &self.audit_key, now);
+        uses.iter().try_for_each(|used| note_use(&tx, used))
     }
 
     fn run_job(&mut self, job: Job, replies: &mut Vec<Outcome>) -> Result<(), StoreError> {
