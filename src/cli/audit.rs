@@ -10,7 +10,7 @@ use super::{DataDir, Failure, output};
 use crate::clock::{Clock, SystemClock};
 use crate::domain::time::{Timestamp, start_of_day};
 use crate::limits;
-use crate::store::audit::{AuditFilter, AuditRow, list, verify};
+use crate::store::audit::{AuditFilter, AuditRow, list};
 use crate::store::{ReadTx, Snapshot, StoreError, patients, staff};
 
 /// Subcommands of `islet audit`.
@@ -222,7 +222,7 @@ impl<'a> Names<'a> {
 
 fn show_verdict(snapshot: &Snapshot, data: &DataDir, json: bool) -> Result<(), Failure> {
     let key = data.audit_key()?;
-    let report = snapshot.read(|tx| verify(tx, &key))?;
+    let report = snapshot.verify_audit(data.path(), key)?;
     if json {
         output::json(&report)?;
     } else if report.problems.is_empty() {

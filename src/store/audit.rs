@@ -13,8 +13,8 @@ mod verify;
 
 use rusqlite::{Connection, Row, params};
 
+pub use verify::AuditReport;
 pub(super) use verify::Verifier;
-pub use verify::{AuditReport, verify};
 
 use super::StoreError;
 use super::tx::{Read, all};

@@ -203,9 +203,8 @@ impl Store {
     /// # Errors
     /// When the disk fails or the node stops.
     pub async fn verify_audit(&self) -> Result<audit::AuditReport, StoreError> {
-        // Noted before the log is read: the log may only be further than the note.
-        let noted = audit_head::read(self.path.parent().unwrap_or(&self.path));
-        let mut verifier = audit::Verifier::new(self.audit_key, noted);
+        let dir = self.path.parent().unwrap_or(&self.path);
+        let mut verifier = audit::Verifier::new(self.audit_key, dir);
         loop {
             let step = self.read(move |tx| {
                 let done = verifier.step(tx)?;
