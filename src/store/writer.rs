@@ -2,8 +2,8 @@
 //!
 //! It takes a batch of jobs, runs each inside a savepoint of one transaction, commits once, and
 //! only then answers. A job that fails is rolled back to its savepoint and hurts no other. A
-//! commit that fails undoes the whole batch, and each caller is told. After an I/O error the
-//! process ends: what the page cache holds can no longer be trusted (Rebello et al., "Can
+//! commit that fails undoes the whole batch, and each caller is told. After an I/O error, or when
+//! SQLite finds its file damaged, the process ends: what the page cache holds can no longer be trusted (Rebello et al., "Can
 //! Applications Recover from fsync Failures?", USENIX ATC 2020).
 
 use std::collections::HashSet;
@@ -25,8 +25,6 @@ use super::wal::Wal;
 use super::{StoreError, connection};
 use crate::clock::Clock;
 
-/// Exit status after a storage failure: EX_IOERR of sysexits.h.
-const EXIT_STORAGE: i32 = 74;
 /// Exit status after a defect of the writer itself: EX_SOFTWARE of sysexits.h.
 const EXIT_DEFECT: i32 = 70;
 
@@ -121,14 +119,15 @@ impl Writer {
         for outcome in replies {
             (outcome.reply)(result.as_ref().map(|_| ()).map_err(StoreError::again));
         }
-        self.stop_if_fatal(&result);
+        if let Err(error) = &result {
+            error.stop_if_fatal();
+        }
         if let Ok(true) = result {
-            let checkpoint = self.wal.checkpoint_if_due(&self.connection);
-            if let Err(error) = &checkpoint {
+            if let Err(error) = &self.wal.checkpoint_if_due(&self.connection) {
                 tracing::error!(%error, "a checkpoint failed");
                 self.note_error(error);
+                error.stop_if_fatal();
             }
-            self.stop_if_fatal(&checkpoint);
             self.audit_head.note(self.state.audit_head());
         }
     }
@@ -211,13 +210,6 @@ impl Writer {
     fn note_error(&self, error: &StoreError) {
         if matches!(error, StoreError::DiskFull) {
             self.space.note_full();
-        }
-    }
-
-    fn stop_if_fatal<T>(&self, result: &Result<T, StoreError>) {
-        if result.as_ref().is_err_and(StoreError::is_fatal) {
-            tracing::error!("storage can no longer be trusted: stopping to start afresh");
-            std::process::exit(EXIT_STORAGE);
         }
     }
 
