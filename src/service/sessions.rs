@@ -89,7 +89,7 @@ pub async fn log_in(
 
 /// Checks the password and counts the outcome, also when the caller hangs up meanwhile: otherwise
 /// anybody could spend the node's hashes without ever being throttled.
-async fn verify(
+pub(super) async fn verify(
     app: &App,
     attempt: Attempt,
     password: Secret,
@@ -178,6 +178,43 @@ fn credentials(tx: &impl Read, owner: Owner) -> Result<Option<(String, bool)>, E
             staff::by_id(tx, id)?.map(|it| (it.password_hash, it.blocked || it.role.is_none()))
         }
     })
+}
+
+/// Replaces the password of the acting account and ends its other sessions. `former` is the hash
+/// that the request was checked against.
+///
+/// # Errors
+/// [`Error::Unauthenticated`] when the session has ended or the account was blocked since the
+/// request came in, [`Error::Busy`] when somebody else has replaced the password.
+pub(super) async fn choose_password(
+    app: &App,
+    entry: Entry,
+    owner: Owner,
+    former: String,
+    hash: &PasswordHash,
+) -> Result<(), Error> {
+    let (hash, refusal) = (hash.to_stored(), entry.clone());
+    let write = app.store.write(Lane::Interactive, move |tx| {
+        // Looked at again: a hash takes long, and who is put out meanwhile must stay out.
+        let session = entry.actor.session.as_deref().unwrap_or_default();
+        let status = sessions::status(tx, session)?.filter(|it| !it.revoked && it.owner == owner);
+        match credentials(tx, owner)? {
+            Some((stored, false)) if status.is_some() && stored == former => {}
+            Some((_, false)) if status.is_some() => return Err(Error::Busy),
+            _ => return Err(Error::Unauthenticated),
+        }
+        store_password(tx, owner, &hash, false)?;
+        sessions::revoke_all(tx, owner, Some(session))?;
+        sessions::forget_recoveries(tx, owner)?;
+        Ok(tx.audit(&entry)?)
+    });
+    let result = write.await;
+    if matches!(result, Err(Error::Unauthenticated)) {
+        let refusal = refusal.outcome(Outcome::Denied);
+        app.store
+            .note_access(refusal.detail("the session has ended"))?;
+    }
+    result
 }
 
 /// Stores a new password hash of either kind of account.
