@@ -1,9 +1,10 @@
 //! Patients: register, show, edit, block.
 
-use super::sessions::{choose_password, verify};
+use super::sessions::{choose_password, throttle_key, verify};
 use super::{App, Error, address, policy};
 use crate::auth::Secret;
 use crate::auth::password::{PasswordHash, PasswordPolicy};
+use crate::auth::token::Audience;
 use crate::domain::actor::Actor;
 use crate::domain::audit::{Entry, Object, Outcome};
 use crate::domain::patient::{NewPatient, Patient, PatientPatch};
@@ -234,7 +235,7 @@ pub async fn change_password(
     PasswordPolicy::PATIENT
         .check(&new, &[&login.dni, &login.email])
         .map_err(|error| Error::invalid("new_password")(Invalid(error.to_string())))?;
-    let key = format!("password:{id}");
+    let key = throttle_key(Audience::Patient, Some(Owner::Patient(id)), "");
     let attempt = app
         .throttle
         .check(&key, address(actor), || app.monotonic_ms())

@@ -50,12 +50,12 @@ pub async fn log_in(
     name: &str,
     password: Secret,
 ) -> Result<Tokens, Error> {
-    let key = format!("{}:{}", audience.as_str(), name.trim().to_lowercase());
+    let account = find(app, audience, name.trim().to_owned()).await?;
+    let key = throttle_key(audience, account.as_ref().map(|found| found.owner), name);
     let attempt = app
         .throttle
         .check(&key, address(actor), || app.monotonic_ms())
         .await?;
-    let account = find(app, audience, name.trim().to_owned()).await?;
     // A damaged hash is a failed log-in that costs the same; `islet doctor` reports it.
     let stored = account
         .as_ref()
@@ -85,6 +85,20 @@ pub async fn log_in(
         _ => None,
     };
     begin(app, actor, audience, account, rehashed, legacy).await
+}
+
+/// What failures are counted by: the account, by whichever of its names it was called, or else the
+/// name that was tried.
+pub(super) fn throttle_key(audience: Audience, account: Option<Owner>, name: &str) -> String {
+    match account {
+        Some(Owner::Patient(id)) => format!("patient:{id}"),
+        Some(Owner::Staff(id)) => format!("staff:{id}"),
+        None => format!(
+            "unknown:{}:{}",
+            audience.as_str(),
+            name.trim().to_lowercase()
+        ),
+    }
 }
 
 /// Checks the password and counts the outcome, also when the caller hangs up meanwhile: otherwise

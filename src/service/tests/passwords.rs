@@ -139,3 +139,72 @@ async fn wrong_passwords_count_when_the_caller_hangs_up() {
     let change = clinic.change_password(&actor, PASSWORD);
     assert_eq!(code(&change.await), "throttled");
 }
+
+/// Every name of an account, and the password change, draw on one budget.
+#[rstest::rstest]
+#[case::patient(false, &["1001", "p1001@clinic.test", " P1001@Clinic.Test "])]
+#[case::staff(true, &["dra.paz", "DRA.PAZ", "dra.paz@clinic.test"])]
+#[tokio::test]
+async fn an_account_has_five_guesses_whatever_it_is_called(
+    #[case] is_staff: bool,
+    #[case] names: &[&str],
+) {
+    let clinic = Clinic::new();
+    let audience = if is_staff { STAFF } else { PATIENT };
+    let (actor, _) = clinic.somebody(is_staff).await;
+    let device = |last| Actor {
+        address: Some(IpAddr::from([10, 0, 1, last])),
+        ..anonymous()
+    };
+    let mut guesses = 0;
+    if !is_staff {
+        let change = clinic.change_password(&actor, "wrong");
+        assert_eq!(code(&change.await), "wrong_password");
+        guesses += 1;
+    }
+    for name in names.iter().cycle().take(5 - usize::from(guesses)) {
+        guesses += 1;
+        let device = device(guesses);
+        let wrong = clinic.log_in_from(&device, audience, name, "wrong");
+        assert_eq!(code(&wrong.await), "bad_credentials");
+    }
+    let other = device(9);
+    for name in names {
+        let late = clinic.log_in_from(&other, audience, name, PASSWORD);
+        assert_eq!(code(&late.await), "throttled", "{name}");
+    }
+    if !is_staff {
+        let change = clinic.change_password(&actor, PASSWORD);
+        assert_eq!(code(&change.await), "throttled");
+    }
+}
+
+/// An account cannot be told from a name that nobody has.
+#[tokio::test]
+async fn unknown_names_are_throttled_as_known_ones() {
+    let clinic = Clinic::new();
+    for number in 1..=6 {
+        let device = Actor {
+            address: Some(IpAddr::from([10, 0, 1, number])),
+            ..anonymous()
+        };
+        let refused = clinic.log_in_from(&device, PATIENT, "x@clinic.test", "wrong");
+        let expected = ["bad_credentials", "throttled"][usize::from(number == 6)];
+        assert_eq!(code(&refused.await), expected);
+    }
+}
+
+#[tokio::test]
+async fn recovery_mails_are_counted_by_account_too() {
+    let clinic = Clinic::new();
+    clinic.staff("dra.paz", Role::Staff).await;
+    for number in 1..=6 {
+        let device = Actor {
+            address: Some(IpAddr::from([10, 0, 1, number])),
+            ..anonymous()
+        };
+        let name = ["dra.paz", "dra.paz@clinic.test"][usize::from(number % 2)];
+        let asked = recovery::request_mail(&clinic.app, &device, STAFF, name).await;
+        assert_eq!(code(&asked), ["ok", "throttled"][usize::from(number == 6)]);
+    }
+}
