@@ -60,16 +60,18 @@ impl Verifier {
         );
         let mut statement = tx.connection().prepare_cached(&sql)?;
         let mut rows = statement.query([self.next_seq, AUDIT_VERIFY_ROWS.into()])?;
-        let mut count = 0;
+        let (mut count, mut more) = (0, true);
         while let Some(row) = rows.next()? {
             count += 1;
-            let seq = row.get(0)?;
-            self.next_seq = seq + 1;
+            let seq: i64 = row.get(0)?;
+            // After the largest number there is nothing to go on with.
+            more = seq < i64::MAX;
+            self.next_seq = seq.saturating_add(1);
             let (hlc, ops): (Option<i64>, Option<Vec<u8>>) = (row.get(16)?, row.get(17)?);
             let change = hlc.zip(ops).map(|(hlc, ops)| change_hash(hlc, &ops));
             self.take(seq, AuditRow::from_row(row).ok(), change);
         }
-        if count == AUDIT_VERIFY_ROWS {
+        if count == AUDIT_VERIFY_ROWS && more {
             return Ok(false);
         }
         self.end(tx)?;
@@ -77,7 +79,8 @@ impl Verifier {
     }
 
     fn take(&mut self, seq: i64, entry: Option<AuditRow>, change: Option<[u8; 32]>) {
-        let expected = self.report.head_seq + 1;
+        // After the largest number no row comes that would be held against this.
+        let expected = self.report.head_seq.saturating_add(1);
         self.report.entries += 1;
         self.report.head_seq = seq;
         let Some(entry) = entry else {
@@ -104,7 +107,13 @@ impl Verifier {
     }
 
     fn take_change(&mut self, entry: &AuditRow, change_seq: i64, found: Option<[u8; 32]>) {
-        let (seq, expected) = (entry.seq, self.change_seq + 1);
+        let seq = entry.seq;
+        let Some(expected) = self.change_seq.checked_add(1) else {
+            self.problem(format!(
+                "entry {seq} comes after the last change that can be"
+            ));
+            return;
+        };
         if change_seq < expected {
             self.problem(format!("entry {seq} names change {change_seq} again"));
         } else if change_seq > expected {
