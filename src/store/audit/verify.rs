@@ -147,10 +147,11 @@ impl Verifier {
         }
         let sql = "SELECT min(seq), max(seq) FROM change WHERE seq > ?";
         let range = one(tx, sql, [self.change_seq], |row| {
-            Ok(row.get::<_, Option<i64>>(0)?.zip(row.get(1)?))
+            Ok(row
+                .get::<_, Option<i64>>(0)?
+                .zip(row.get::<_, Option<i64>>(1)?))
         })?;
         if let Some((first, last)) = range.flatten() {
-            let _: i64 = last;
             self.problem(format!("changes {first} to {last} have no audit entry"));
         }
         let sql = "SELECT max(seq) FROM change WHERE seq < 1";
