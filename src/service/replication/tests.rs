@@ -294,3 +294,27 @@ async fn correct(app: &App, id: i64, mg_dl: f64) {
     };
     app.store.write::<_, StoreError, _>(Lane::Interactive, job).await.unwrap();
 }
+
+/// Hundreds of changes, then tidied: the log is the same to peers and to the audit log.
+#[tokio::test]
+async fn a_sealed_log_is_still_sent_and_still_audited() {
+    let net = Network::of(3).await;
+    let ana = patient(&net.nodes[0], 30_111_222).await;
+    for minutes in 0..i64::try_from(limits::SEAL_CHANGES).unwrap() {
+        reading(&net.nodes[0], &ana, 100.0 + (minutes % 50) as f64, at(minutes)).await;
+    }
+    pull(&net.nodes[1], &net.nodes[0]).await;
+    let before = vector(&net.nodes[0]).await.unwrap();
+    tidy(&net.nodes[0]).await.unwrap();
+    let unsealed = "SELECT count(*) FROM change";
+    let left = net.nodes[0].store.read(move |tx| Ok::<_, StoreError>(tx.connection().query_row(unsealed, [], |row| row.get::<_, i64>(0))?));
+    assert_eq!(left.await.unwrap(), 0);
+    assert_eq!(vector(&net.nodes[0]).await.unwrap(), before);
+    reading(&net.nodes[0], &ana, 70.0, at(-1)).await;
+    net.heal().await;
+    net.assert_same().await;
+    for node in &net.nodes {
+        let report = node.store.verify_audit().await.unwrap();
+        assert_eq!(report.problems, Vec::<String>::new());
+    }
+}
