@@ -8,7 +8,7 @@
 
 use thiserror::Error;
 
-use crate::dot::VersionVector;
+use crate::dot::Context;
 use crate::id::RowId;
 use crate::op::{Action, Op, Value};
 use crate::register::{self, Sibling, Stamp};
@@ -37,6 +37,14 @@ pub trait State {
     /// # Errors
     /// When the storage fails; so for all of them.
     fn exists(&mut self, entity: &'static Entity, row: RowId) -> Result<bool, Self::Error>;
+
+    /// The row that this id means, when rows that mean one thing were joined.
+    ///
+    /// # Errors
+    /// When the storage fails.
+    fn resolve(&mut self, _entity: &'static Entity, row: RowId) -> Result<RowId, Self::Error> {
+        Ok(row)
+    }
 
     /// Makes a row. All fields that the author knew are given.
     fn create(
@@ -121,7 +129,7 @@ impl<E> From<Refusal> for ApplyError<E> {
 /// See [`ApplyError`]. An operation that is refused has changed nothing.
 pub fn apply<S: State>(
     state: &mut S,
-    context: &VersionVector,
+    context: &impl Context,
     stamp: Stamp,
     op: &Op<'_>,
 ) -> Result<(), ApplyError<S::Error>> {
@@ -164,7 +172,7 @@ fn create<S: State>(
 fn set<S: State>(
     state: &mut S,
     entity: &'static Entity,
-    context: &VersionVector,
+    context: &impl Context,
     stamp: Stamp,
     op: &Op<'_>,
 ) -> Result<(), ApplyError<S::Error>> {
@@ -177,7 +185,8 @@ fn set<S: State>(
             return Err(Refusal::WrongType(op.entity, *number).into());
         }
     }
-    if !state.exists(entity, op.row).map_err(ApplyError::State)? {
+    let row = state.resolve(entity, op.row).map_err(ApplyError::State)?;
+    if !state.exists(entity, row).map_err(ApplyError::State)? {
         return Err(Refusal::NoRow(op.entity, op.row.get()).into());
     }
     for (position, group) in (0..).zip(entity.groups) {
@@ -193,7 +202,7 @@ fn set<S: State>(
         }
         let key = RegisterKey {
             entity: op.entity,
-            row: op.row.get(),
+            row: row.get(),
             group: position,
             element: String::new(),
         };
@@ -202,7 +211,7 @@ fn set<S: State>(
             entity,
             group,
             context,
-            op.row,
+            row,
             &key,
             Sibling { stamp, fields },
         )
@@ -215,7 +224,7 @@ fn set<S: State>(
 fn put<S: State>(
     state: &mut S,
     entity: &'static Entity,
-    context: &VersionVector,
+    context: &impl Context,
     stamp: Stamp,
     op: &Op<'_>,
     fields: Vec<(u8, Value<'static>)>,
@@ -254,7 +263,7 @@ fn merge<S: State>(
     state: &mut S,
     entity: &'static Entity,
     group: &Group,
-    context: &VersionVector,
+    context: &impl Context,
     row: RowId,
     key: &RegisterKey,
     new: Sibling,

@@ -9,6 +9,28 @@ use crate::id::ReplicaNumber;
 /// The name of a change.
 pub type Dot = crdts::Dot<u32>;
 
+/// What the author of a write had seen.
+pub trait Context {
+    /// Whether the change (replica, seq) was among it.
+    fn contains(&self, replica: ReplicaNumber, seq: u64) -> bool;
+}
+
+/// The context of a write of this node: everything that is applied here.
+#[derive(Clone, Copy, Debug)]
+pub struct Everything;
+
+impl Context for Everything {
+    fn contains(&self, _: ReplicaNumber, _: u64) -> bool {
+        true
+    }
+}
+
+impl Context for VersionVector {
+    fn contains(&self, replica: ReplicaNumber, seq: u64) -> bool {
+        self.seq(replica) >= seq
+    }
+}
+
 /// The highest contiguous seq known, per replica.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct VersionVector(crdts::VClock<u32>);
@@ -33,12 +55,6 @@ impl VersionVector {
     /// Notes that `replica` is known up to `seq`; never lowers what was known.
     pub fn raise(&mut self, replica: ReplicaNumber, seq: u64) {
         crdts::CmRDT::apply(&mut self.0, Dot::new(replica.get(), seq));
-    }
-
-    /// Whether the change is known.
-    #[must_use]
-    pub fn contains(&self, replica: ReplicaNumber, seq: u64) -> bool {
-        self.seq(replica) >= seq
     }
 
     /// Replicas and seqs, in the order of the replicas' numbers.

@@ -8,7 +8,7 @@
 //!
 //! Must never drop a value that no later write had seen.
 
-use crate::dot::VersionVector;
+use crate::dot::Context;
 use crate::hlc::Hlc;
 use crate::id::ReplicaNumber;
 use crate::op::Value;
@@ -113,7 +113,7 @@ impl Policy {
 /// Takes a write into the siblings of a register. `context` is what its author had seen. The
 /// result does not depend on the order in which concurrent writes come in, and taking a write in
 /// again changes nothing.
-pub fn write(siblings: &mut Vec<Sibling>, context: &VersionVector, new: Sibling) {
+pub fn write(siblings: &mut Vec<Sibling>, context: &impl Context, new: Sibling) {
     let is_same =
         |old: &Sibling| (old.stamp.replica, old.stamp.seq) == (new.stamp.replica, new.stamp.seq);
     siblings.retain(|old| !context.contains(old.stamp.replica, old.stamp.seq) && !is_same(old));
@@ -129,6 +129,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::dot::VersionVector;
 
     fn number(n: u32) -> ReplicaNumber {
         ReplicaNumber::new(n).unwrap()
