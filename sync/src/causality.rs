@@ -300,7 +300,10 @@ mod tests {
         here.branch(branch, a, 1, 2);
         here.enter(a, &[], 3);
         let context = here.enter(branch, &[], 4).clone();
-        assert_eq!((context.seq(a), context.seq(b), context.seq(branch)), (1, 1, 1));
+        assert_eq!(
+            (context.seq(a), context.seq(b), context.seq(branch)),
+            (1, 1, 1)
+        );
         assert_eq!((here.applied().seq(a), here.applied().seq(branch)), (2, 2));
     }
 }
