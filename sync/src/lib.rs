@@ -6,6 +6,7 @@
 //!
 //! * [`chain`]: the hash chain over a log, and signed heads
 //! * [`causality`]: who had seen what, and what may be applied next
+//! * [`branch`]: a log that was written on in two ways
 //! * [`register`]: values that were written at the same time, and which of them is shown
 //! * [`rules`]: the replicated tables and how each field merges
 //! * [`apply`]: one operation on a state
@@ -20,6 +21,7 @@
 //! * [`varint`]: the integers that the bytes are made of
 
 pub mod apply;
+pub mod branch;
 pub mod causality;
 pub mod chain;
 pub mod change;
