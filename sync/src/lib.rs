@@ -12,6 +12,7 @@
 //! * [`apply`]: one operation on a state
 //! * [`exchange`]: what nodes say to each other
 //! * [`escrow`]: rights to the places of a queue day
+//! * [`incarnation`]: whether a node may go on as the replica that it was
 //! * [`id`]: replica numbers and the row ids built from them
 //! * [`dot`]: the name of a change, and version vectors
 //! * [`hlc`]: the hybrid logical clock
@@ -30,6 +31,7 @@ pub mod escrow;
 pub mod exchange;
 pub mod hlc;
 pub mod id;
+pub mod incarnation;
 pub mod limits;
 pub mod op;
 pub mod register;
