@@ -62,3 +62,19 @@ fn a_seed_replays() {
         assert!(once.result.is_ok(), "{:?}", once.result);
     }
 }
+
+#[test]
+#[ignore]
+fn survey() {
+    let mut seen: std::collections::BTreeMap<String, (u64, u64)> = Default::default();
+    for seed in run::first_seed()..run::first_seed() + run::seed_count() {
+        if let Err(error) = run::one(seed, Mutation::None, false).result {
+            let key: String = error.chars().take(60).collect();
+            let e = seen.entry(key).or_insert((seed, 0));
+            e.1 += 1;
+        }
+    }
+    for (k, v) in seen {
+        println!("SURVEY {} x first seed {}: {k:?}", v.1, v.0);
+    }
+}

@@ -31,7 +31,7 @@ struct Revocation {
     cut: u64,
 }
 
-/// The last change of each revoked replica that counts; 0 for the branches of one.
+/// The last change that counts, of each replica that was revoked.
 pub(crate) fn cuts(logs: &Logs) -> BTreeMap<ReplicaNumber, u64> {
     let mut numbers = BTreeMap::new();
     let mut revocations = Vec::new();
@@ -80,13 +80,18 @@ pub(crate) fn cuts(logs: &Logs) -> BTreeMap<ReplicaNumber, u64> {
         let cut = cuts.entry(number).or_insert(revocation.cut);
         *cut = revocation.cut.min(*cut);
     }
-    for log in logs.iter().filter(|log| log.who.branch.is_some()) {
-        let root = logs
-            .iter()
-            .find(|other| other.who.replica == log.who.replica && other.who.branch.is_none());
-        if root.is_some_and(|root| cuts.contains_key(&root.who.number)) {
-            cuts.insert(log.who.number, 0);
-        }
+    // Whoever was revoked cannot come back under another name: of branches, and of replicas that the one who revoked
+    // did not know, nothing counts.
+    let revoked: Vec<_> = logs
+        .iter()
+        .filter(|log| cuts.contains_key(&log.who.number))
+        .map(|log| log.who.public_key)
+        .collect();
+    for log in logs
+        .iter()
+        .filter(|log| revoked.contains(&log.who.public_key))
+    {
+        cuts.entry(log.who.number).or_insert(0);
     }
     cuts
 }

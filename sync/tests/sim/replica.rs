@@ -261,7 +261,7 @@ impl Replica {
                 .insert(Log::new(who, Head::genesis(who.replica)));
         }
         self.db.logs.get_mut(me).unwrap().append(Rc::clone(&change));
-        self.apply_ready();
+        self.settle_in(Taken::New, std::slice::from_ref(&change));
         change
     }
 
@@ -289,14 +289,22 @@ impl Replica {
         }
     }
 
-    /// Vouches for the end of its own log, as often as it is asked to send it.
+    /// Vouches for the ends of its own logs, as often as it is asked to send them: also for the part of one that has
+    /// become a branch, and for those of the replicas that this node was before. What comes from others ends in a seal.
     pub(crate) fn seal(&mut self) {
-        let (me, id, signer) = (self.db.me, self.db.id, Rc::clone(&self.signer));
-        if let Some(log) = self.db.logs.get_mut(me) {
-            let head = log.head();
-            log.seals
-                .entry(head.seq)
-                .or_insert_with(|| signer.sign(id, head).signature);
+        let (key, signer) = (self.signer.public_key(), Rc::clone(&self.signer));
+        for number in self.db.logs.numbers() {
+            let Some(log) = self.db.logs.get(number) else {
+                continue;
+            };
+            let (head, id) = (log.head(), log.who.replica);
+            let is_sealed = log.seals.contains_key(&head.seq) || head == log.base;
+            if log.who.public_key == key
+                && !is_sealed
+                && let Some(log) = self.db.logs.get_mut(number)
+            {
+                log.seals.insert(head.seq, signer.sign(id, head).signature);
+            }
         }
     }
 
@@ -309,7 +317,12 @@ impl Replica {
         signature: &[u8; SIGNATURE_LEN],
         wall_ms: i64,
     ) -> Taken {
-        if !self.trusts(&who.public_key) || self.is_over_bounds(who, first_seq, changes.len()) {
+        // Also of one that was revoked: another member may have built on it. What counts is decided by the cut.
+        let is_known = self
+            .state
+            .rows(&MEMBER)
+            .any(|(_, row)| row.bytes(3) == who.public_key);
+        if !is_known || self.is_over_bounds(who, first_seq, changes.len()) {
             return Taken::Forged;
         }
         let taken = self.db.logs.take(who, first_seq, changes, Some(signature));

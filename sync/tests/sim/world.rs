@@ -49,11 +49,41 @@ pub(crate) struct World {
     /// Nodes that wrote nonsense.
     pub(crate) hostile: BTreeSet<usize>,
     pub(crate) trace: Option<Vec<String>>,
+    is_healing: bool,
     pub(crate) counts: BTreeMap<&'static str, usize>,
 }
 
 fn signer(of: usize) -> Rc<Signer> {
     Rc::new(Signer::from_seed(&[of as u8 + 1; 32]).unwrap())
+}
+
+/// The operations of a change on one line, for traces.
+fn in_short(ops: &[u8]) -> String {
+    let id = |id: i64| format!("{}:{}", id >> 32, id & 0xffff_ffff);
+    let value = |value: &Value<'_>| match value {
+        Value::Int(value) if *value >> 32 != 0 => id(*value),
+        Value::Int(value) => value.to_string(),
+        Value::Text(text) => text.clone().into_owned(),
+        Value::Real(value) => value.to_string(),
+        Value::Null => "-".into(),
+        Value::Bytes(_) => "..".into(),
+    };
+    let op = |op: &Op<'_>| {
+        let name = islet_sync::rules::entity(op.entity).map_or("seen", |entity| entity.name);
+        let fields: Vec<_> = op
+            .fields
+            .iter()
+            .map(|(n, v)| format!("{n}={}", value(v)))
+            .collect();
+        format!(
+            "{:?} {name} {} ({})",
+            op.action,
+            id(op.row.get()),
+            fields.join(" ")
+        )
+    };
+    let ops = islet_sync::change::decode(ops).unwrap_or_default();
+    ops.iter().map(op).collect::<Vec<_>>().join("; ")
 }
 
 impl World {
@@ -108,6 +138,7 @@ impl World {
             revoked: BTreeSet::new(),
             hostile: BTreeSet::new(),
             trace: None,
+            is_healing: false,
             counts: BTreeMap::new(),
         };
         for i in 0..count {
@@ -126,6 +157,12 @@ impl World {
     pub(crate) fn note(&mut self, what: impl FnOnce() -> String) {
         if let Some(trace) = &mut self.trace {
             trace.push(format!("{:>9} {}", self.now_ms - BEGIN_MS, what()));
+        }
+    }
+
+    fn note_if(&mut self, wanted: bool, what: impl FnOnce() -> String) {
+        if wanted {
+            self.note(what);
         }
     }
 
@@ -179,12 +216,7 @@ impl World {
         });
         self.rng = rng;
         let change = change?;
-        self.note(|| {
-            format!(
-                "node {i} writes {:?}",
-                islet_sync::change::decode(&change.ops)
-            )
-        });
+        self.note(|| format!("node {i} writes {}", in_short(&change.ops)));
         check::stamp(&self.nodes[i], &change).unwrap_or_else(|error| panic!("{error}"));
         if let Some(saw) = saw {
             self.edits.push(Edit {
@@ -277,7 +309,9 @@ impl World {
         self.rng = rng;
         let (from, size) = (packet.from, packet.bytes.len());
         let (forged, forked) = (outcome.forged, outcome.forked);
-        self.note(|| {
+        // Of the long talks at the end only what is out of the ordinary.
+        let is_plain = self.is_healing && forged + forked == 0 && reason.is_none();
+        self.note_if(!is_plain, || {
             format!("node {to} hears {size} B of node {from}: {forged} forged, {forked} forked, {reason:?}")
         });
         if reason.is_some() {
@@ -338,6 +372,8 @@ impl World {
     pub(crate) fn heal(&mut self) -> Result<(), String> {
         self.faults = Faults::default();
         self.network = Network::new(self.nodes.len());
+        self.is_healing = true;
+        self.note(|| "everything works again".into());
         for i in self.honest() {
             self.nodes[i].disk_full = false;
             if !self.nodes[i].newer {
@@ -364,7 +400,7 @@ impl World {
             .iter()
             .map(|node| node.live.as_ref().map(session::marks))
             .collect();
-        Err(format!("not in sync after {ROUNDS_MAX} rounds: {marks:#?}"))
+        Err(format!("not in sync after {ROUNDS_MAX} rounds: {marks:?}"))
     }
 
     /// Node `i` cuts off the replicas of node `x` where it knows their logs.
