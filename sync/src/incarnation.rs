@@ -11,12 +11,12 @@
 //! change that introduces it. It loses nothing: what it wrote before comes back from its peers like anybody's
 //! changes, and what it wrote in ignorance of them becomes a branch ([`crate::branch`]).
 //!
-//! Must never answer "go on" on the word of the database alone.
+//! Must never answer "go on" on the word of the database alone, nor end a replica on anybody's word: a witness
+//! shows a head that this node's own key has signed.
 
 use thiserror::Error;
 
-use crate::chain::ReplicaId;
-use crate::exchange::Position;
+use crate::chain::{Head, ReplicaId, SignedHead};
 
 /// By how many seqs a lease is raised: one more durable write of a small file per that many changes.
 pub const LEASE: u64 = 1024;
@@ -133,19 +133,29 @@ pub fn at_start(outside: Option<&Outside>, database: &Database, same_machine: bo
     Decision::NewReplica(reason)
 }
 
-/// Decides when somebody says where it stands in this replica's log: a peer, the cloud, a phone. `here` is the
-/// end of the log, `at` answers with the position of this replica's own log at a seq.
+/// Decides when somebody shows a head of this replica's log: a peer that sends a run of it, the cloud, a phone.
+/// `here` is the end of the log before anything of it was taken in, and `at` answers with its head at a seq.
+///
+/// What comes before the proof, a vector that names more of this replica than there is, is no reason to do
+/// anything: the run with the proof follows in the same conversation, and a change that is written
+/// in between becomes a branch.
 #[must_use]
 pub fn on_witness(
-    witness: Position,
+    witness: &SignedHead,
+    replica: ReplicaId,
+    public_key: &[u8; 32],
     here: u64,
-    at: impl FnOnce(u64) -> Option<Position>,
+    at: impl FnOnce(u64) -> Option<Head>,
 ) -> Decision {
-    if witness.seq > here {
-        return Decision::NewReplica(Reason::PeerKnowsMore(witness.seq, here));
+    let Head { seq, .. } = witness.head;
+    if seq == 0 || witness.verify(replica, public_key).is_err() {
+        return Decision::GoOn;
     }
-    if witness.seq > 0 && at(witness.seq) != Some(witness) {
-        return Decision::NewReplica(Reason::PeerKnowsOther(witness.seq));
+    if seq > here {
+        return Decision::NewReplica(Reason::PeerKnowsMore(seq, here));
+    }
+    if at(seq) != Some(witness.head) {
+        return Decision::NewReplica(Reason::PeerKnowsOther(seq));
     }
     Decision::GoOn
 }
@@ -153,7 +163,7 @@ pub fn on_witness(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::chain::Head;
+    use crate::chain::Signer;
 
     const ME: ReplicaId = ReplicaId([1; 16]);
 
@@ -214,23 +224,34 @@ mod tests {
 
     #[test]
     fn a_witness_that_knows_more_or_other_ends_the_replica() {
-        let position = |seq, byte| {
-            Position::from(&Head {
-                seq,
-                hash: [byte; 32],
-            })
+        let signer = Signer::from_seed(&[3; 32]).unwrap();
+        let head = |seq, byte| Head {
+            seq,
+            hash: [byte; 32],
         };
-        let decide = |witness| on_witness(witness, 10, |seq| Some(position(seq, 3)));
-        assert_eq!(decide(position(10, 3)), Decision::GoOn);
-        assert_eq!(decide(position(4, 3)), Decision::GoOn);
-        assert_eq!(decide(position(0, 9)), Decision::GoOn);
-        assert_eq!(
-            decide(position(4, 9)),
-            Decision::NewReplica(Reason::PeerKnowsOther(4))
-        );
-        assert_eq!(
-            decide(position(11, 3)),
-            Decision::NewReplica(Reason::PeerKnowsMore(11, 10))
-        );
+        let decide = |witness: &SignedHead| {
+            let key = signer.public_key();
+            on_witness(witness, ME, &key, 10, |seq| Some(head(seq, 3)))
+        };
+        let signed = |seq, byte| decide(&signer.sign(ME, head(seq, byte)));
+        assert_eq!(signed(10, 3), Decision::GoOn);
+        assert_eq!(signed(4, 3), Decision::GoOn);
+        assert_eq!(signed(0, 9), Decision::GoOn);
+        let other = Decision::NewReplica(Reason::PeerKnowsOther(4));
+        assert_eq!(signed(4, 9), other);
+        let more = Decision::NewReplica(Reason::PeerKnowsMore(11, 10));
+        assert_eq!(signed(11, 3), more);
+    }
+
+    #[test]
+    fn nobody_ends_a_replica_by_a_lie() {
+        let [me, liar] = [3, 4].map(|seed| Signer::from_seed(&[seed; 32]).unwrap());
+        let head = Head {
+            seq: 99,
+            hash: [9; 32],
+        };
+        let lie = liar.sign(ME, head);
+        let decision = on_witness(&lie, ME, &me.public_key(), 10, |_| None);
+        assert_eq!(decision, Decision::GoOn);
     }
 }

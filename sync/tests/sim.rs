@@ -66,14 +66,31 @@ fn a_seed_replays() {
 #[test]
 #[ignore]
 fn survey() {
+    let m = [
+        Mutation::None,
+        Mutation::NoEscrow,
+        Mutation::DenialFreesAtOnce,
+        Mutation::NoContext,
+        Mutation::NoMarks,
+        Mutation::AckEarly,
+        Mutation::ClockUnbounded,
+        Mutation::NoIncarnation,
+        Mutation::RelyOnAnybody,
+        Mutation::AckStored,
+    ];
+    let which: usize = std::env::var("M")
+        .ok()
+        .and_then(|m| m.parse().ok())
+        .unwrap_or(0);
     let mut seen: std::collections::BTreeMap<String, (u64, u64)> = Default::default();
     for seed in run::first_seed()..run::first_seed() + run::seed_count() {
-        if let Err(error) = run::one(seed, Mutation::None, false).result {
+        if let Err(error) = run::one(seed, m[which], false).result {
             let key: String = error.chars().take(60).collect();
             let e = seen.entry(key).or_insert((seed, 0));
             e.1 += 1;
         }
     }
+    println!("SURVEY {:?}", m[which]);
     for (k, v) in seen {
         println!("SURVEY {} x first seed {}: {k:?}", v.1, v.0);
     }

@@ -10,6 +10,7 @@ use islet_sync::change;
 use islet_sync::id::{ReplicaNumber, RowId};
 use islet_sync::limits::CLOCK_AHEAD_MAX_MS;
 use islet_sync::op::{Op, Value};
+use islet_sync::register::Stamp;
 use islet_sync::rules::{APPOINTMENT, QUEUE_DAY, QUEUE_ENTRY, QUEUE_RIGHT, READING};
 
 use super::clinic::reading_key;
@@ -19,16 +20,16 @@ use super::queue;
 use super::replica::Replica;
 use super::world::World;
 
-/// The changes whose values a register of a reading has now.
+/// The changes whose values a register of a reading has now, by the chain hashes after them.
 pub(crate) fn shown_changes(replica: &Replica, reading: i64) -> Vec<Hash> {
     let siblings = replica
         .state
         .register(&reading_key(reading))
         .map_or(&[][..], |found| &found.0);
-    let digest = |number, seq| Some(replica.db.logs.get(number)?.change(seq)?.digest);
+    let head = |stamp: Stamp| Some(replica.db.logs.head_at(stamp.replica, stamp.seq)?.hash);
     siblings
         .iter()
-        .filter_map(|s| digest(s.stamp.replica, s.stamp.seq))
+        .filter_map(|sibling| head(sibling.stamp))
         .collect()
 }
 
@@ -224,8 +225,8 @@ fn history(world: &World) -> Result<(), String> {
         let replica = world.nodes[i].live.as_ref().ok_or("a node is down")?;
         let mut times: BTreeMap<Hash, usize> = BTreeMap::new();
         for log in replica.db.logs.iter() {
-            for change in log.changes() {
-                *times.entry(change.digest).or_default() += 1;
+            for hash in log.hashes() {
+                *times.entry(*hash).or_default() += 1;
             }
         }
         for digest in world.answered.difference(&world.forgiven) {
@@ -248,9 +249,9 @@ fn edits(world: &World) -> Result<(), String> {
     for (id, _) in replica.state.rows(&READING) {
         kept.extend(shown_changes(replica, id.get()));
     }
-    let mut written = BTreeSet::new();
+    let mut written: BTreeSet<Hash> = BTreeSet::new();
     for log in replica.db.logs.iter() {
-        written.extend(log.changes().iter().map(|change| change.digest));
+        written.extend(log.hashes());
     }
     let in_history = || {
         world

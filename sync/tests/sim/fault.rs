@@ -1,9 +1,10 @@
 //! What goes wrong. Each seed draws which kinds of faults there are, so that each meets the others in every
 //! combination (swarm testing: Groce et al., ISSTA 2012).
 
+use std::collections::BTreeSet;
 use std::rc::Rc;
 
-use islet_sync::chain::Signer;
+use islet_sync::chain::{Hash, Signer};
 use islet_sync::incarnation::Outside;
 use islet_sync::op::Value;
 
@@ -154,15 +155,22 @@ impl World {
 
     /// What only this disk has is lost with it.
     pub(crate) fn forgive(&mut self, i: usize) {
-        let mut elsewhere = std::collections::BTreeSet::new();
-        for (_, node) in self.nodes.iter().enumerate().filter(|(j, _)| *j != i) {
-            let changes = node.disk.db.logs.iter().flat_map(|log| log.changes());
-            elsewhere.extend(changes.map(|change| change.digest));
+        let mut elsewhere: BTreeSet<Hash> = BTreeSet::new();
+        let is_other = |j: &usize| *j != i && !self.revoked.contains(j);
+        for node in (0..self.nodes.len())
+            .filter(is_other)
+            .map(|j| &self.nodes[j])
+        {
+            node.disk
+                .db
+                .logs
+                .iter()
+                .for_each(|log| elsewhere.extend(log.hashes()));
         }
         let lost = self
             .answered
             .iter()
-            .filter(|digest| !elsewhere.contains(*digest));
+            .filter(|hash| !elsewhere.contains(*hash));
         self.forgiven.extend(lost.copied());
     }
 
@@ -189,10 +197,9 @@ impl World {
         self.start(i);
         self.count("restore");
         let noticed = self.nodes[i].reasons.len() > before;
-        assert!(
-            noticed || self.nodes[i].mutation == Mutation::NoIncarnation,
-            "a restore unnoticed"
-        );
+        let ignores =
+            self.nodes[i].mutation == Mutation::NoIncarnation || self.nodes[i].equivocates;
+        assert!(noticed || ignores, "a restore unnoticed");
     }
 
     /// Notes that there may be two of a replica from now on.
@@ -248,6 +255,9 @@ impl World {
         self.nodes.push(node);
         self.network.grow();
         let new = self.nodes.len() - 1;
+        if self.revoked.contains(&i) {
+            self.revoked.insert(new);
+        }
         self.note(|| format!("node {new} is a copy of node {i}"));
         self.count("clone");
         self.start(new);

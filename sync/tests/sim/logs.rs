@@ -76,6 +76,11 @@ impl Log {
         &self.changes
     }
 
+    /// The chain hashes after its changes: each names a change everywhere.
+    pub(crate) fn hashes(&self) -> &[Hash] {
+        &self.hashes
+    }
+
     fn first(&self, seq: u64) -> Option<(Hlc, Hash)> {
         Some((self.change(seq)?.hlc, self.own_head_at(seq)?.hash))
     }

@@ -3,8 +3,7 @@
 
 use std::rc::Rc;
 
-use islet_sync::chain::{Head, ReplicaId, Signer};
-use islet_sync::exchange::{Position, Vector};
+use islet_sync::chain::{Hash, Head, ReplicaId, SignedHead, Signer};
 use islet_sync::hlc::Hlc;
 use islet_sync::id::ReplicaNumber;
 use islet_sync::incarnation::{self, Database, Decision, Outside, Reason};
@@ -45,8 +44,8 @@ pub(crate) struct Node {
     pub(crate) equivocates: bool,
     /// Latest wall clock that it ever showed, and whether its stamps are still bound by it.
     pub(crate) latest_wall_ms: i64,
-    /// Changes that were written and not answered yet.
-    pub(crate) unanswered: Vec<Rc<Change>>,
+    /// Changes that were written and not answered yet, by the chain hashes after them.
+    pub(crate) unanswered: Vec<Hash>,
     /// Why it became a new replica, each time.
     pub(crate) reasons: Vec<Reason>,
 }
@@ -172,7 +171,7 @@ impl Node {
         &mut self,
         true_ms: i64,
         make: impl FnOnce(&mut Replica) -> Option<Vec<islet_sync::op::Op<'static>>>,
-    ) -> Option<Rc<Change>> {
+    ) -> Option<(Rc<Change>, Hash)> {
         self.lease();
         let wall_ms = self.wall_ms(true_ms);
         let replica = self.live.as_mut()?;
@@ -181,12 +180,13 @@ impl Node {
         let change = replica.write(wall_ms, &ops);
         let is_taken = replica.refused.len() == refused || self.equivocates;
         assert!(is_taken, "a node refuses its own write: {ops:?}");
-        self.unanswered.push(Rc::clone(&change));
-        Some(change)
+        let hash = replica.own_head().hash;
+        self.unanswered.push(hash);
+        Some((change, hash))
     }
 
     /// Makes all that was done durable, and gives what may be answered now.
-    pub(crate) fn commit(&mut self) -> Vec<Rc<Change>> {
+    pub(crate) fn commit(&mut self) -> Vec<Hash> {
         let Some(replica) = &self.live else {
             return Vec::new();
         };
@@ -209,22 +209,30 @@ impl Node {
         Some(copy)
     }
 
-    /// Hears where a peer stands in this replica's own log.
-    pub(crate) fn hear_witness(&mut self, vector: &Vector, true_ms: i64, rng: &mut Rng) {
-        let Some(replica) = &self.live else { return };
-        let (me, here) = (replica.me(), replica.db.seq());
-        let Some(witness) = vector.get(me) else {
-            return;
-        };
-        let at = |seq| {
-            replica
-                .db
-                .logs
-                .head_at(me, seq)
-                .map(|head: Head| Position::from(&head))
-        };
-        if let Decision::NewReplica(reason) = incarnation::on_witness(witness, here, at) {
+    /// Looks at what came in of this replica's own log; `before` is where it ended until then.
+    pub(crate) fn hear_witness(&mut self, before: Head, true_ms: i64, rng: &mut Rng) {
+        if let Some(reason) = self.reason_to_renew(before) {
             self.renew(reason, true_ms, rng);
         }
+    }
+
+    fn reason_to_renew(&self, before: Head) -> Option<Reason> {
+        let replica = self.live.as_ref()?;
+        let (id, key, logs) = (replica.db.id, self.signer.public_key(), &replica.db.logs);
+        let family = || logs.iter().filter(|log| log.who.replica == id);
+        let mine = family().find(|log| logs.head_at(log.who.number, before.seq) == Some(before));
+        let at = |seq| mine.and_then(|log| logs.head_at(log.who.number, seq));
+        family().find_map(|log| {
+            let (seq, signature) = log.seals.last_key_value()?;
+            let head = logs.head_at(log.who.number, *seq)?;
+            let witness = SignedHead {
+                head,
+                signature: *signature,
+            };
+            match incarnation::on_witness(&witness, id, &key, before.seq, at) {
+                Decision::GoOn => None,
+                Decision::NewReplica(reason) => Some(reason),
+            }
+        })
     }
 }

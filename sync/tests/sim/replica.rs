@@ -233,6 +233,12 @@ impl Replica {
         Some(located)
     }
 
+    /// The end of its own log.
+    pub(crate) fn own_head(&self) -> Head {
+        let log = self.db.logs.get(self.db.me);
+        log.map_or(Head::genesis(self.db.id), Log::head)
+    }
+
     /// A new row id.
     pub(crate) fn next_row(&mut self) -> RowId {
         self.db.counter += 1;

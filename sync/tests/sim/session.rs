@@ -39,8 +39,6 @@ const PACKET_CHANGES: usize = 64;
 #[derive(Debug, Default)]
 pub(crate) struct Outcome {
     pub(crate) replies: Vec<Vec<u8>>,
-    /// Changes that this node wrote because it was asked.
-    pub(crate) written: Vec<Rc<Change>>,
     pub(crate) forged: usize,
     pub(crate) forked: usize,
 }
@@ -215,7 +213,7 @@ pub(crate) fn handle(
     if hello.network != NETWORK || !hello.speaks() || !replica.trusts(key) {
         return outcome;
     }
-    if hello.replica == replica.db.id {
+    if hello.replica == replica.db.id && *key == replica.signer.public_key() {
         node.renew(Reason::Twin, true_ms, rng);
     }
     let has_more = !input.is_empty();
@@ -232,9 +230,6 @@ pub(crate) fn handle(
         ) else {
             break;
         };
-    }
-    if node.live.as_ref().is_some_and(Replica::is_forked) {
-        node.renew(Reason::Twin, true_ms, rng);
     }
     let Some(replica) = &node.live else {
         return outcome;
@@ -259,7 +254,6 @@ fn frame(
     match kind {
         ASK | GIVE | ACK => {
             let vector = Vector::read(payload).ok()?;
-            node.hear_witness(&vector, true_ms, rng);
             let replica = node.live.as_mut()?;
             acknowledge(replica, hello.number, &vector);
             if kind != ACK {
@@ -287,7 +281,12 @@ fn frame(
             }
             let wall_ms = node.wall_ms(true_ms);
             let replica = node.live.as_mut()?;
+            let before = replica.own_head();
             let taken = replica.ingest(&who, first_seq, &changes, &seal.signature, wall_ms);
+            if who.replica == replica.db.id {
+                node.hear_witness(before, true_ms, rng);
+            }
+            let replica = node.live.as_ref()?;
             outcome.forged += usize::from(taken == Taken::Forged);
             outcome.forked += usize::from(taken == Taken::Forked);
             if rest.is_empty() {
@@ -299,13 +298,12 @@ fn frame(
             let day = RowId::from_i64(take_u64(&mut input)?.cast_signed()).ok()?;
             let wanted = i64::try_from(take_u64(&mut input)?).ok()?;
             let to = hello.number;
-            let change = node.write(true_ms, |replica| {
+            node.write(true_ms, |replica| {
                 replica
                     .members()
                     .contains(&to)
                     .then(|| replica.hand_over(day, to, wanted))?
             });
-            outcome.written.extend(change);
         }
         _ => {}
     }

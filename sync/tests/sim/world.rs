@@ -11,7 +11,6 @@ use islet_sync::rules::{MEMBER, QUEUE_DAY, READING};
 use super::check;
 use super::clinic;
 use super::fault::Faults;
-use super::logs::Change;
 use super::mutation::Mutation;
 use super::net::{Network, Packet};
 use super::node::Node;
@@ -39,7 +38,7 @@ pub(crate) struct World {
     /// Sees all that is durable anywhere, at once.
     pub(crate) observer: Replica,
     observed: BTreeMap<(usize, ReplicaNumber), Hash>,
-    /// Changes that were answered, and those of them that were lost with the only disk that had them.
+    /// Changes that were answered, by the chain hashes after them, and those of them that were lost with the only disk that had them.
     pub(crate) answered: BTreeSet<Hash>,
     pub(crate) forgiven: BTreeSet<Hash>,
     pub(crate) edits: Vec<Edit>,
@@ -189,9 +188,10 @@ impl World {
     pub(crate) fn start(&mut self, i: usize) {
         let (now_ms, mut rng) = (self.now_ms, self.rng.clone());
         if !self.is_up(i) {
+            let before = self.nodes[i].reasons.len();
             self.nodes[i].start(now_ms, &mut rng);
             self.rng = rng;
-            let why = self.nodes[i].reasons.last().copied();
+            let why = self.nodes[i].reasons.get(before).copied();
             self.note(|| format!("node {i} starts {why:?}"));
             self.observe(i);
         }
@@ -215,17 +215,14 @@ impl World {
             Some(ops)
         });
         self.rng = rng;
-        let change = change?;
+        let (change, hash) = change?;
         self.note(|| format!("node {i} writes {}", in_short(&change.ops)));
         check::stamp(&self.nodes[i], &change).unwrap_or_else(|error| panic!("{error}"));
         if let Some(saw) = saw {
-            self.edits.push(Edit {
-                change: change.digest,
-                saw,
-            });
+            self.edits.push(Edit { change: hash, saw });
         }
         if self.nodes[i].mutation == Mutation::AckEarly {
-            self.answered.insert(change.digest);
+            self.answered.insert(hash);
         }
         if self.faults.crash && self.rng.chance(2) {
             self.crash(i);
@@ -233,10 +230,10 @@ impl World {
         }
         // Others wait for the same fsync.
         if self.nodes[i].mutation == Mutation::AckEarly && self.rng.chance(50) {
-            return Some(change.digest);
+            return Some(hash);
         }
         self.commit(i);
-        Some(change.digest)
+        Some(hash)
     }
 
     pub(crate) fn commit(&mut self, i: usize) {
@@ -247,8 +244,7 @@ impl World {
             self.crash(i);
             return;
         }
-        self.answered
-            .extend(answered.iter().map(|change: &Rc<Change>| change.digest));
+        self.answered.extend(answered);
     }
 
     pub(crate) fn crash(&mut self, i: usize) {
