@@ -395,6 +395,8 @@ CREATE TABLE log (
     seq             INTEGER NOT NULL,
     hash            BLOB    NOT NULL CHECK (length(hash) = 32),
     applied         INTEGER NOT NULL CHECK (applied <= seq),
+    -- The first 32 bits of the chain hash there.
+    applied_mark    INTEGER NOT NULL DEFAULT 0,
     -- Set when the author contradicted itself or was revoked: nothing more is taken. Says why.
     stopped         TEXT
 ) STRICT;

@@ -243,6 +243,7 @@ pub async fn adopt(app: &App, admission: &Admission) -> Result<(), Error> {
                     number,
                     replica: ReplicaId(member.replica_id),
                     public_key: member.public_key,
+                    branch: None,
                 };
                 logs::introduce(tx, &who)?;
             }
