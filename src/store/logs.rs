@@ -371,6 +371,37 @@ pub fn introduce(
     Ok(known_log(tx, introduction.number)?.filter(|log| log.introduction == *introduction))
 }
 
+/// Notes what another node said of a member whose row has not come yet.
+///
+/// # Errors
+/// When the disk fails.
+pub fn hear_of(
+    tx: &WriteTx<'_>,
+    number: ReplicaNumber,
+    name: &str,
+    addresses: &[String],
+) -> Result<(), StoreError> {
+    let addresses = serde_json::to_string(addresses).map_err(|e| StoreError::Damaged(e.to_string()))?;
+    let sql = "UPDATE log SET name = ?, addresses = ? WHERE number = ?";
+    tx.local(sql, params![name, addresses, number.get()])?;
+    Ok(())
+}
+
+/// Members of which only another node's word is known.
+///
+/// # Errors
+/// When the disk fails.
+pub fn heard_of(tx: &impl Read) -> Result<Vec<(Introduction, String, Vec<String>)>, StoreError> {
+    let sql = "SELECT number, replica_id, public_key, seq, hash, applied, stopped, name, addresses
+               FROM log WHERE name IS NOT NULL
+               AND NOT EXISTS (SELECT 1 FROM member WHERE member.public_key = log.public_key)";
+    all(tx, sql, [], |row| {
+        let addresses: String = row.get(8)?;
+        let addresses = serde_json::from_str(&addresses).unwrap_or_default();
+        Ok((known_from_row(row)?.introduction, row.get(7)?, addresses))
+    })
+}
+
 /// Notes how far a log is stored.
 pub(super) fn set_stored(
     tx: &WriteTx<'_>,
