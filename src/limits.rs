@@ -344,7 +344,8 @@ pub const JOINS_AT_ONCE: usize = 2;
 /// Times that a node asks to join when the answer is lost.
 pub const JOIN_ATTEMPTS: usize = 3;
 /// Requests that one member may have open: its link needs three, a command beside it as many.
-pub const PEER_REQUESTS_MAX: usize = 8;
+/// Fewer than [`H2_STREAMS_MAX`], so that one too many is told so and does not wait in silence.
+pub const PEER_REQUESTS_MAX: usize = 6;
 /// Bytes of the text of a refusal that are shown: a peer may be anybody's program.
 pub const REFUSAL_CHARS_MAX: usize = 300;
 /// HTTP/2 ping interval between peers and the time allowed for its answer. Over a link of 30 kbit/s

@@ -11,7 +11,10 @@ use islet::peer::client::{ClientError, Connection};
 use islet::peer::identity::{Identity, PublicKey};
 use islet::peer::stream::{StreamError, whole};
 use islet::peer::tls;
+use islet_sync::chain::ReplicaId;
+use islet_sync::exchange::{Hello, PROTOCOL};
 use islet_sync::frame::{Frame, Kind};
+use islet_sync::id::ReplicaNumber;
 
 use super::support::Node;
 use super::{Clinic, run};
@@ -57,7 +60,9 @@ async fn a_stranger_with_a_sound_key_gets_nothing() {
         let refused = connection.call(route, hello()).await.unwrap_err();
         assert_eq!(code(&refused), "not_a_member", "{route}");
     }
-    let guess = format!(r#"{{"secret":"{}","name":"x"}}"#, "00".repeat(16));
+    let token_key = vec!["0"; 32].join(",");
+    let secret = "00".repeat(16);
+    let guess = format!(r#"{{"secret":"{secret}","name":"x","token_key":[{token_key}]}}"#);
     let refused = connection.call("/sync/1/join", guess.into()).await;
     assert_eq!(code(&refused.unwrap_err()), "invitation_unknown");
     for bad in ["", "{}", r#"{"secret":"0","name":"x"}"#] {
@@ -156,11 +161,18 @@ async fn what_is_not_a_frame_or_does_not_belong_is_refused() {
     let error = refused("/sync/1/exchange", &[2, 0, 7, 0]).await;
     assert_eq!(code(&error), "bad_stream");
     // A hello of another network.
-    let error = refused(
-        "/sync/1/exchange",
-        &[&[1, 32][..], &[9; 32], &[7, 0]].concat(),
-    )
-    .await;
+    let foreign = Hello {
+        protocols: (PROTOCOL, PROTOCOL),
+        network: [9; 16],
+        replica: ReplicaId([9; 16]),
+        number: ReplicaNumber::FOUNDER,
+        digest: [9; 32],
+        wall_ms: 0,
+    };
+    let foreign = foreign.bytes();
+    let length = u8::try_from(foreign.len()).unwrap();
+    let frames = [&[1, length][..], &foreign, &[7, 0]].concat();
+    let error = refused("/sync/1/exchange", &frames).await;
     assert!(error.to_string().contains("another network"), "{error}");
 }
 
