@@ -23,6 +23,8 @@ mod logs;
 mod membership;
 #[path = "sim/mutation.rs"]
 mod mutation;
+#[path = "sim/named/mod.rs"]
+mod named;
 #[path = "sim/net.rs"]
 mod net;
 #[path = "sim/node.rs"]
@@ -35,6 +37,8 @@ mod replica;
 mod rng;
 #[path = "sim/run.rs"]
 mod run;
+#[path = "sim/script.rs"]
+mod script;
 #[path = "sim/session.rs"]
 mod session;
 #[path = "sim/state.rs"]

@@ -164,11 +164,6 @@ fn equivocate(world: &mut World, i: usize) {
     world.count("equivocation");
 }
 
-/// The signature of a run that its author never signed.
-pub(crate) fn wrong_seal() -> [u8; SIGNATURE_LEN] {
-    [9; SIGNATURE_LEN]
-}
-
 /// A change with one bit of its operations turned.
 pub(crate) fn altered(change: &Rc<Change>) -> Rc<Change> {
     let mut ops = change.ops.clone();

@@ -63,6 +63,18 @@ impl MemoryState {
             .filter_map(|((_, id), row)| Some((RowId::from_i64(*id).ok()?, row)))
     }
 
+    /// The text that is shown under a name of a map.
+    pub(crate) fn element(&self, entity: &Entity, row: i64, name: &str) -> Option<String> {
+        match self
+            .elements
+            .get(&(entity.code, row, name.to_owned()))?
+            .first()?
+        {
+            Value::Text(text) => Some(text.clone().into_owned()),
+            _ => None,
+        }
+    }
+
     /// The siblings of a register, and whether they are a conflict.
     pub(crate) fn register(&self, key: &RegisterKey) -> Option<&(Vec<Sibling>, bool)> {
         self.registers.get(key)
