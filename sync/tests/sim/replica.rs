@@ -89,6 +89,7 @@ impl Replica {
     /// The state, and all that goes with it, from the logs alone.
     pub(crate) fn rebuild(&mut self) {
         self.state = MemoryState::default();
+        self.state.latest_only = self.mutation == Mutation::LatestOnly;
         self.causality = Causality::default();
         self.names = islet_sync::branch::Names::default();
         self.refused.clear();

@@ -22,6 +22,8 @@ pub(crate) struct MemoryState {
     rows: BTreeMap<(u8, i64), Row>,
     elements: BTreeMap<(u8, i64, String), Vec<Value<'static>>>,
     registers: BTreeMap<RegisterKey, (Vec<Sibling>, bool)>,
+    /// The fault of [`super::mutation::Mutation::LatestOnly`].
+    pub(crate) latest_only: bool,
 }
 
 impl Row {
@@ -173,8 +175,15 @@ impl State for MemoryState {
         siblings: &[Sibling],
         conflict: bool,
     ) -> Result<(), Infallible> {
+        let last = siblings.len().saturating_sub(1);
+        let kept = if self.latest_only {
+            &siblings[last..]
+        } else {
+            siblings
+        };
+        let conflict = conflict && !self.latest_only;
         self.registers
-            .insert(key.clone(), (siblings.to_vec(), conflict));
+            .insert(key.clone(), (kept.to_vec(), conflict));
         Ok(())
     }
 }

@@ -121,7 +121,7 @@ impl World {
         let mut db = nodes[0].disk.db.clone();
         db.me = ReplicaNumber::new(REPLICA_NUMBER_MAX).unwrap();
         db.id = ReplicaId([0xee; 16]);
-        let observer = Replica::open(db, signer(250), true, Mutation::None);
+        let observer = Replica::open(db, signer(250), true, mutation);
         let mut world = Self {
             rng,
             now_ms: BEGIN_MS,
