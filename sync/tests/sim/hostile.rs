@@ -65,7 +65,7 @@ fn replay(world: &mut World) {
         world.count("replay");
         let now_ms = world.now_ms;
         world.network.send(
-            packet,
+            &packet,
             &super::fault::Faults::default(),
             now_ms,
             &mut world.rng,

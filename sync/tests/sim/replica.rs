@@ -272,7 +272,7 @@ impl Replica {
         }
         self.db.logs.get_mut(me).unwrap().append(Rc::clone(&change));
         self.settle_in(Taken::New, std::slice::from_ref(&change));
-        if self.db.seq() % SEALED_EVERY == 0 {
+        if self.db.seq().is_multiple_of(SEALED_EVERY) {
             self.seal();
         }
         change

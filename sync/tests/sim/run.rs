@@ -12,7 +12,7 @@ use super::rng::Rng;
 use super::world::World;
 
 /// Seeds of an ordinary run of the tests.
-const SEEDS: u64 = 1_000;
+const SEEDS: u64 = 10_000;
 /// Seeds in which a fault of the program has to show.
 const SEEDS_OF_A_FAULT: u64 = 2_000;
 const THREADS: usize = 2;

@@ -1,4 +1,4 @@
-//! One test for each failure of `docs/SYNC.md`, section "Failures", that needs no disk, no socket and no cloud, with a link to
+//! One test for each failure of a network that needs no disk, no socket and no cloud, with a link to
 //! where others fail.
 
 mod clock;

@@ -134,6 +134,33 @@ fn what_is_stored_is_not_seen_yet() {
     assert!(caught.is_err(), "the check must see it");
 }
 
+/// A conflict is settled in favour of a denial, over a state that had freed the place for good: an acceptance that
+/// nobody has heard of yet would then hold the place again. (Found by seed 166576.)
+#[test]
+fn settling_for_a_denial_does_not_take_back_a_place_that_was_given_away() {
+    let mut world = clinic_of(3);
+    let day = world.opens(0, 1);
+    let entry = world.submits(0, day).unwrap();
+    world.talk_all(2);
+    world.steps(0, entry, Step::NoShow).unwrap();
+    world.steps(1, entry, Step::Deny).unwrap();
+    world.steps(2, entry, Step::Accept).unwrap();
+    world.talk(0, 1);
+    assert_eq!(world.state_of(0, entry), "NO_SHOW");
+    world.submits(0, day).unwrap();
+    assert!(
+        world
+            .does(0, |replica| replica.settle_entry(entry, "DENIED"))
+            .is_none()
+    );
+    assert!(
+        world
+            .does(0, |replica| replica.settle_entry(entry, "NO_SHOW"))
+            .is_some()
+    );
+    world.ends_well();
+}
+
 /// Cancelling and booking again race with an acceptance at another node.
 #[test]
 fn who_left_does_not_come_back_by_an_acceptance_that_did_not_know() {
