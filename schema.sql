@@ -27,6 +27,8 @@ CREATE TABLE replica (
     created_at      INTEGER NOT NULL,
     -- The hybrid logical clock: milliseconds << 16 | counter. Never goes back.
     hlc             INTEGER NOT NULL,
+    -- How often it was started; see the file replica.lease (src/store/lease.rs).
+    starts          INTEGER NOT NULL DEFAULT 0,
     -- The newest change of this replica, and the chain hash after it (sync/src/chain.rs).
     change_seq      INTEGER NOT NULL,
     change_hash     BLOB    NOT NULL CHECK (length(change_hash) = 32),

@@ -11,7 +11,7 @@ use crate::auth::{Random, SystemRandom};
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::service::mail::Mailer;
-use crate::service::{App, Broker, SessionCache};
+use crate::service::{App, Broker, SessionCache, replication};
 use crate::store::{Store, StoreError, replica};
 
 /// Opens the node and takes the lock on its directory until the store is closed.
@@ -48,7 +48,8 @@ pub async fn open_at(
         .map_err(|error| Failure::new(error.to_string()))?;
     let hasher = PasswordHasher::start(HasherLimits::default(), Arc::clone(&random))
         .map_err(|error| Failure::new(format!("cannot start password threads: {error}")))?;
-    Ok(App {
+    let renewal = store.renewal();
+    let app = App {
         store,
         hasher,
         tokens,
@@ -62,7 +63,11 @@ pub async fn open_at(
         signer: Arc::new(data.signer()?),
         applying: tokio::sync::Mutex::default(),
         started: Instant::now(),
-    })
+    };
+    if let Some(reason) = renewal {
+        replication::renew(&app, reason).await.map_err(Failure::from)?;
+    }
+    Ok(app)
 }
 
 /// Why a node was not opened.

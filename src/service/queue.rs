@@ -1,5 +1,7 @@
 //! The appointment queue: patients ask for a place, staff decide.
 
+use islet_sync::escrow::costs_right;
+
 use super::{App, Error, policy};
 use crate::domain::actor::Actor;
 use crate::domain::audit::{Entry, Object};
@@ -189,7 +191,7 @@ fn apply(
     let needs_right = match action {
         QueueAction::PutBack => true,
         QueueAction::Accept => !rights::may_rely(tx, entry.placement)?,
-        _ => false,
+        _ => costs_right(entry.state.as_str(), after.as_str()),
     };
     if needs_right && !rights::can_take(tx, &day, entry.placement)? {
         return Err(no_place(tx, &day)?);

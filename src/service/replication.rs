@@ -5,6 +5,7 @@
 //! depends on is missing; otherwise it waits in its log. Must never take what no member signed.
 
 mod membership;
+mod renewal;
 #[cfg(test)]
 mod tests;
 
@@ -12,6 +13,7 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::sync::Arc;
 
+use islet_sync::dot::VersionVector;
 use islet_sync::exchange::{Hello, Introduction, PROTOCOL, Rejected, Seal, Vector, check_run};
 use islet_sync::frame::{Frame, Kind};
 use islet_sync::hlc::Hlc;
@@ -20,6 +22,7 @@ use islet_sync::segment::{self, Change, Segment};
 use islet_sync::varint::{put_i64, put_u64, take_i64, take_u64};
 use tokio::sync::{mpsc, watch};
 
+pub use renewal::renew;
 pub use membership::{
     Admission, Member, NewMember, admit, adopt, announce, members, network, revoke,
 };
@@ -29,7 +32,7 @@ use crate::domain::actor::Actor;
 use crate::domain::audit::{Entry, Object};
 use crate::limits;
 use crate::store::logs::{self, KnownLog, Run};
-use crate::store::{Lane, StoreError, incoming, members as member_rows, queue, replica, rights};
+use crate::store::{Lane, Read, StoreError, incoming, members as member_rows, queue, replica, rights};
 
 const DAMAGED_FRAME: Error = Error::NotFound("a frame does not hold what its kind says");
 
@@ -42,12 +45,14 @@ pub async fn hello(app: &App) -> Result<Vec<u8>, Error> {
     app.store
         .read(move |tx| {
             let me = replica::get(tx)?;
+            let vector = logs::vector(tx)?;
             let hello = Hello {
                 protocols: (PROTOCOL, PROTOCOL),
                 network: me.network,
                 replica: me.replica_id,
                 number: replica::number(tx)?,
-                digest: logs::vector(tx)?.digest(),
+                digest: vector.digest(),
+                settled: vector.settled,
                 wall_ms: now_ms,
             };
             Ok(hello.bytes())
@@ -101,12 +106,9 @@ pub async fn answer_exchange(app: &App, peer: u32, theirs: &[u8]) -> Result<Vec<
         ));
     }
     if theirs.digest == ours.digest {
-        let known = app
-            .store
-            .read(|tx| Ok::<_, Error>(logs::vector(tx)?.seqs()))
-            .await?;
-        if let Ok(number) = ReplicaNumber::new(peer) {
-            app.store.acknowledge(number, known);
+        if theirs.settled {
+            let known = app.store.read(|tx| Ok::<_, Error>(logs::vector(tx)?.seqs())).await?;
+            acknowledge(app, peer, known);
         }
         return Ok(Vec::new());
     }
@@ -124,8 +126,8 @@ pub async fn outgoing(
     theirs: Vec<u8>,
 ) -> Result<mpsc::Receiver<Frame>, Error> {
     let theirs = Vector::read(&theirs).map_err(|_| DAMAGED_FRAME)?;
-    if let Ok(number) = ReplicaNumber::new(peer) {
-        app.store.acknowledge(number, theirs.seqs());
+    if theirs.settled {
+        acknowledge(app, peer, theirs.seqs());
     }
     let (sender, receiver) = mpsc::channel(limits::OUTGOING_FRAMES_MAX);
     let app = Arc::clone(app);
@@ -135,6 +137,13 @@ pub async fn outgoing(
         }
     });
     Ok(receiver)
+}
+
+/// Notes what a member has applied, by its own word.
+fn acknowledge(app: &App, peer: u32, seqs: VersionVector) {
+    if let Ok(number) = ReplicaNumber::new(peer) {
+        app.store.acknowledge(number, seqs);
+    }
 }
 
 async fn send_missing(
@@ -330,9 +339,9 @@ async fn ingest_run(app: &App, peer: u32, payload: Vec<u8>) -> Result<(), Error>
         let number = seal.number;
         let log = app
             .store
-            .read(move |tx| Ok::<_, Error>(logs::known_log(tx, number)?))
+            .read(move |tx| Ok::<_, Error>(open_log(tx, number)?))
             .await?;
-        let Some(log) = log.filter(|log| log.stopped.is_none()) else {
+        let Some(log) = log else {
             return Ok(());
         };
         let bytes = bytes.clone();
@@ -354,6 +363,16 @@ async fn ingest_run(app: &App, peer: u32, payload: Vec<u8>) -> Result<(), Error>
     }
     // Another conversation keeps bringing the same log: nothing is lost.
     Ok(())
+}
+
+/// A log of which more is taken: not one that was stopped, nor one whose node was thrown out.
+fn open_log(tx: &impl Read, number: ReplicaNumber) -> Result<Option<KnownLog>, StoreError> {
+    let log = logs::known_log(tx, number)?.filter(|log| log.stopped.is_none());
+    let cut = member_rows::list(tx)?
+        .into_iter()
+        .find(|member| member.number == number)
+        .and_then(|member| member.cut_seq);
+    Ok(log.filter(|log| cut.is_none_or(|cut| log.head.seq < cut)))
 }
 
 enum Refused {

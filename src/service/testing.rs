@@ -1,5 +1,6 @@
 //! An [`App`] on a temporary directory, for tests.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -42,9 +43,15 @@ pub(crate) fn app_of(
 ) -> (App, tempfile::TempDir) {
     let dir = tempfile::tempdir().unwrap();
     Store::create(dir.path(), replica, &AUDIT_KEY).unwrap();
+    let app = app_in(dir.path(), signer, clock);
+    (app, dir)
+}
+
+/// The node in a directory that holds one.
+pub(crate) fn app_in(dir: &Path, signer: Signer, clock: Arc<dyn Clock>) -> App {
     let day = Duration::from_secs(24 * 3600);
-    let app = App {
-        store: Store::open(dir.path(), AUDIT_KEY, Arc::clone(&clock)).unwrap(),
+    App {
+        store: Store::open(dir, AUDIT_KEY, Arc::clone(&clock)).unwrap(),
         hasher: PasswordHasher::start(HasherLimits::default(), Arc::new(SystemRandom)).unwrap(),
         tokens: TokenKeys::generate("test").unwrap().0,
         throttle: Throttle::new(ThrottleLimits::default()),
@@ -63,6 +70,5 @@ pub(crate) fn app_of(
         signer: Arc::new(signer),
         applying: tokio::sync::Mutex::default(),
         started: Instant::now(),
-    };
-    (app, dir)
+    }
 }

@@ -110,8 +110,13 @@ pub fn own_head_of(tx: &WriteTx<'_>) -> Head {
 /// When the disk fails.
 pub fn vector(tx: &impl Read) -> Result<Vector, StoreError> {
     let mut vector = Vector::default();
+    vector.settled = true;
     for log in known(tx)? {
-        vector.insert(log.introduction.number, &log.head);
+        // A log of which nothing is stored is as good as unknown.
+        if log.head.seq > 0 {
+            vector.insert(log.introduction.number, &log.head);
+        }
+        vector.settled &= log.applied == log.head.seq;
     }
     let own = own_head(tx)?;
     if own.seq > 0 {

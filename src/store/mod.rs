@@ -23,6 +23,7 @@ pub mod idempotency;
 pub mod incoming;
 pub mod invitations;
 mod lanes;
+mod lease;
 mod lock;
 pub mod logs;
 mod marks;
@@ -33,6 +34,7 @@ pub mod queue;
 mod readers;
 pub mod readings;
 mod reconcile;
+pub mod renewal;
 pub mod replica;
 pub mod rights;
 mod rows;
@@ -53,6 +55,7 @@ use std::thread::JoinHandle;
 
 use islet_sync::dot::VersionVector;
 use islet_sync::id::ReplicaNumber;
+use islet_sync::incarnation::Reason;
 use tokio::sync::{oneshot, watch};
 
 pub use error::StoreError;
@@ -81,6 +84,7 @@ pub struct Store {
     session_epoch: Arc<AtomicU64>,
     acknowledged: Acknowledged,
     commits: watch::Sender<u64>,
+    renewal: Option<Reason>,
     readers: Readers,
     writer: Option<JoinHandle<()>>,
     path: PathBuf,
@@ -135,12 +139,14 @@ impl Store {
         )?;
         let acknowledged = writer.acknowledged();
         let commits = writer.commits();
+        let renewal = writer.renewal();
         let readers = Readers::start(&path, limits::READERS, limits::READ_TIMEOUT, &clock)?;
         Ok(Self {
             lanes,
             session_epoch,
             acknowledged,
             commits,
+            renewal,
             readers,
             writer: Some(writer.start()?),
             path,
@@ -241,6 +247,12 @@ impl Store {
     #[must_use]
     pub fn session_epoch(&self) -> u64 {
         self.session_epoch.load(Ordering::Acquire)
+    }
+
+    /// Why this replica must become another one before anything is written: it was restored or copied.
+    #[must_use]
+    pub const fn renewal(&self) -> Option<Reason> {
+        self.renewal
     }
 
     /// Changes after each commit that moved a log.

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use islet_sync::apply::{self, ApplyError};
 use islet_sync::causality::{self, Causality, Seen};
-use islet_sync::chain::{self, Head};
+use islet_sync::chain::{self, Head, ReplicaId};
 use islet_sync::change::Encoder;
 use islet_sync::dot::{Everything, VersionVector};
 use islet_sync::hlc::Hlc;
@@ -91,6 +91,7 @@ impl Acknowledged {
 /// Where the logs and counters stand. Copied before each job and put back when it fails.
 #[derive(Clone, Debug)]
 pub(super) struct LogState {
+    pub(super) id: ReplicaId,
     pub(super) me: ReplicaNumber,
     pub(super) hlc: Hlc,
     /// The end of this replica's log.
@@ -115,8 +116,9 @@ pub(super) struct LogState {
 
 impl LogState {
     pub(super) fn load(connection: &Connection) -> Result<Self, StoreError> {
-        let sql = "SELECT number, hlc, change_seq, change_hash, audit_seq, audit_hash FROM replica";
-        let (number, hlc, seq, hash, audit_seq, audit_hash) =
+        let sql = "SELECT number, hlc, change_seq, change_hash, audit_seq, audit_hash, replica_id
+                   FROM replica";
+        let (number, hlc, seq, hash, audit_seq, audit_hash, id) =
             connection.query_row(sql, [], |row| {
                 let seq: i64 = row.get(2)?;
                 Ok((
@@ -125,7 +127,7 @@ impl LogState {
                     seq,
                     row.get(3)?,
                     row.get(4)?,
-                    row.get(5)?,
+                    row.get(5)?, row.get(6)?,
                 ))
             })?;
         let me = ReplicaNumber::new(number).map_err(|e| StoreError::Damaged(e.to_string()))?;
@@ -135,6 +137,7 @@ impl LogState {
         };
         let causality = logs::load_causality(connection, me, &head)?;
         Ok(Self {
+            id: ReplicaId(id),
             me,
             hlc: Hlc::from_i64(hlc),
             head,
@@ -161,6 +164,17 @@ impl LogState {
             self.audit_hash
         ])?;
         Ok(())
+    }
+
+    /// Goes on as another replica, as `fresh` was loaded. What is of this process or of the audit log stays.
+    pub(super) fn become_replica(&mut self, fresh: Self, head: Head) {
+        self.id = fresh.id;
+        self.me = fresh.me;
+        self.head = head;
+        self.unsaid = fresh.unsaid;
+        self.causality = fresh.causality;
+        self.rows = fresh.rows;
+        self.stored_runs += 1;
     }
 
     /// Where this replica's log is, and how often those of others were stored.

@@ -13,17 +13,19 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
 
+use islet_sync::incarnation::{Decision, LEASE, Outside, Reason};
 use rusqlite::Connection;
 use tokio::sync::watch;
 
 use super::audit_head::AuditHead;
 use super::error::take_fault;
+use super::lease::Lease;
 use super::lanes::{Access, Batch, Job, Lanes, Outcome};
 use super::sessions::{SessionUse, note_use};
 use super::space::{Health, Space};
 use super::tx::{Acknowledged, LogState, WriteTx};
 use super::wal::Wal;
-use super::{StoreError, connection};
+use super::{StoreError, connection, renewal};
 use crate::clock::Clock;
 
 /// Exit status after a defect of the writer itself: EX_SOFTWARE of sysexits.h.
@@ -41,6 +43,9 @@ pub(super) struct Writer {
     audit_head: AuditHead,
     wal: Wal,
     commits: watch::Sender<u64>,
+    lease: Lease,
+    /// Why this replica must not write any more, until it was renewed.
+    renewal: Option<Reason>,
 }
 
 impl Writer {
@@ -56,7 +61,11 @@ impl Writer {
         let mut connection = connection::open_writer(path)?;
         super::migrate::migrate(&connection)?;
         let dir = path.parent().unwrap_or(path);
+        let mut lease = Lease::open(dir);
+        let renewal = start(&connection, &mut lease)?;
         Ok(Self {
+            lease,
+            renewal,
             state: LogState::load(&connection)?,
             audit_head: AuditHead::open(dir, &connection)?,
             wal: Wal::watch(&mut connection)?,
@@ -73,6 +82,11 @@ impl Writer {
     /// Where it is told that a log has moved.
     pub(super) fn commits(&self) -> watch::Sender<u64> {
         self.commits.clone()
+    }
+
+    /// Why this replica must become another one before it writes.
+    pub(super) const fn renewal(&self) -> Option<Reason> {
+        self.renewal
     }
 
     /// What the store tells the writer of the members.
@@ -179,9 +193,32 @@ impl Writer {
             self.execute("ROLLBACK")?;
             return Ok(false);
         }
+        self.lease_seqs()?;
         self.state.save(&self.connection)?;
         self.execute("COMMIT")?;
+        self.note_renewal()?;
         Ok(true)
+    }
+
+    /// Before a seq is used, the file outside the database says that it may be.
+    fn lease_seqs(&mut self) -> Result<(), StoreError> {
+        let seq = self.state.head.seq;
+        let ours = self.lease.outside.filter(|outside| outside.replica == self.state.id);
+        match ours.and_then(|outside| outside.lease(seq, LEASE)) {
+            Some(raised) => self.lease.write(raised),
+            None => Ok(()),
+        }
+    }
+
+    /// After this replica became another one, the file is the new one's.
+    fn note_renewal(&mut self) -> Result<(), StoreError> {
+        let id = self.state.id;
+        if self.lease.outside.is_none_or(|outside| outside.replica == id) {
+            return Ok(());
+        }
+        let fresh = Outside { starts: 1, ..Outside::new(id) };
+        self.renewal = None;
+        self.lease.write(fresh.lease(self.state.head.seq + 1, LEASE).unwrap_or(fresh))
     }
 
     fn note_uses(&mut self, uses: &HashSet<SessionUse>) -> Result<(), StoreError> {
@@ -251,4 +288,18 @@ impl Outcome {
             reply: Box::new(move |_| reply(Err(error))),
         }
     }
+}
+
+/// Looks whether the database may go on as the replica that it is, and counts the start.
+fn start(connection: &Connection, lease: &mut Lease) -> Result<Option<Reason>, StoreError> {
+    let database = renewal::database(connection)?;
+    if let Decision::NewReplica(reason) = renewal::decide(&database, lease) {
+        return Ok(Some(reason));
+    }
+    // In the database first: a power cut between both leaves it ahead by one, which no restore does.
+    connection.execute("UPDATE replica SET starts = starts + 1", [])?;
+    let before = lease.outside.unwrap_or(Outside::new(database.replica));
+    let outside = Outside { starts: database.starts + 1, ..before };
+    lease.write(outside.lease(database.seq + 1, LEASE).unwrap_or(outside))?;
+    Ok(None)
 }

@@ -181,12 +181,15 @@ impl Causality {
 
     /// The causal cut: what every one of `members` is known to have applied, by their logs or by
     /// `acknowledged`, which answers with a vector that a member sent itself: what was *applied* there, not
-    /// what was only stored. Nothing concurrent to a change below it can arrive any more.
+    /// what was only stored. `ended` are replicas that write no more, since their nodes were restored: what a
+    /// member knows of them counts like its own changes. Nothing concurrent to a change below it can arrive any
+    /// more.
     #[must_use]
     pub fn stable(
         &self,
         me: ReplicaNumber,
         members: &[ReplicaNumber],
+        ended: &[ReplicaNumber],
         acknowledged: &BTreeMap<ReplicaNumber, VersionVector>,
     ) -> VersionVector {
         let mut cut = self.applied.clone();
@@ -196,7 +199,7 @@ impl Causality {
             if let Some(vector) = acknowledged.get(member)
                 // What a member had is worth something only when all that it wrote until then is
                 // here: before that, something concurrent may be among it.
-                && self.applied.seq(*member) >= vector.seq(*member)
+                && ended.iter().chain([member]).all(|of| self.applied.seq(*of) >= vector.seq(*of))
             {
                 known.merge(vector);
             }
@@ -284,17 +287,20 @@ mod tests {
         here.enter(me, &[], 1);
         here.enter(me, &[], 2);
         here.enter(b, &[saw(me, 2, 2)], 3);
-        assert_eq!(here.stable(me, &[me, b], &BTreeMap::new()).seq(me), 2);
-        assert_eq!(here.stable(me, &[me, b, c], &BTreeMap::new()).seq(me), 0);
+        assert_eq!(here.stable(me, &[me, b], &[], &BTreeMap::new()).seq(me), 2);
+        assert_eq!(
+            here.stable(me, &[me, b, c], &[], &BTreeMap::new()).seq(me),
+            0
+        );
 
         let mut told = VersionVector::default();
         told.raise(me, 1);
         let acknowledged = BTreeMap::from([(c, told.clone())]);
-        assert_eq!(here.stable(me, &[me, b, c], &acknowledged).seq(me), 1);
+        assert_eq!(here.stable(me, &[me, b, c], &[], &acknowledged).seq(me), 1);
         // c has written something that is not here yet: it may not have known of our changes.
         told.raise(c, 1);
         let acknowledged = BTreeMap::from([(c, told)]);
-        assert_eq!(here.stable(me, &[me, b, c], &acknowledged).seq(me), 0);
+        assert_eq!(here.stable(me, &[me, b, c], &[], &acknowledged).seq(me), 0);
     }
 
     #[test]

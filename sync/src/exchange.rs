@@ -53,13 +53,19 @@ pub struct Hello {
     pub number: ReplicaNumber,
     /// [`Vector::digest`] of where it stands.
     pub digest: Hash,
+    /// Whether everything that is stored there is applied.
+    pub settled: bool,
     /// Its wall clock, for people to see whose is wrong.
     pub wall_ms: i64,
 }
 
-/// Where a node stands in every log.
+/// Where a node stands in every log: what is stored there.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Vector(BTreeMap<ReplicaNumber, Position>);
+pub struct Vector {
+    positions: BTreeMap<ReplicaNumber, Position>,
+    /// Whether all of it is applied, and not only stored.
+    pub settled: bool,
+}
 
 /// Where a node stands in one log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,18 +90,18 @@ impl From<&Head> for Position {
 impl Vector {
     /// Notes where a log stands.
     pub fn insert(&mut self, replica: ReplicaNumber, head: &Head) {
-        self.0.insert(replica, Position::from(head));
+        self.positions.insert(replica, Position::from(head));
     }
 
     /// Where a log stands; `None` when nothing of it is known.
     #[must_use]
     pub fn get(&self, replica: ReplicaNumber) -> Option<Position> {
-        self.0.get(&replica).copied()
+        self.positions.get(&replica).copied()
     }
 
     /// All of it, in the order of the numbers.
     pub fn iter(&self) -> impl Iterator<Item = (ReplicaNumber, Position)> {
-        self.0
+        self.positions
             .iter()
             .map(|(replica, position)| (*replica, *position))
     }
@@ -110,18 +116,23 @@ impl Vector {
         seqs
     }
 
-    /// Two nodes with the same digest have the same logs.
+    /// Two nodes with the same digest have the same logs, whatever they have applied of them.
     #[must_use]
     pub fn digest(&self) -> Hash {
         let mut bytes = b"islet vector 1".to_vec();
-        self.put(&mut bytes);
+        self.put_positions(&mut bytes);
         *blake3::hash(&bytes).as_bytes()
     }
 
-    /// Appends the bytes: a count, then number, seq and hash of each log.
+    /// Appends the bytes: whether it is settled, a count, then number, seq and hash of each log.
     pub fn put(&self, out: &mut Vec<u8>) {
-        put_u64(out, self.0.len() as u64);
-        for (replica, position) in &self.0 {
+        out.push(self.settled.into());
+        self.put_positions(out);
+    }
+
+    fn put_positions(&self, out: &mut Vec<u8>) {
+        put_u64(out, self.positions.len() as u64);
+        for (replica, position) in &self.positions {
             put_u64(out, replica.get().into());
             put_u64(out, position.seq);
             out.extend(position.hash);
@@ -132,29 +143,33 @@ impl Vector {
     /// When these bytes are no vector, or have entries out of order.
     pub fn read(mut bytes: &[u8]) -> Result<Self, Malformed> {
         let input = &mut bytes;
+        let settled = take_bool(input)?;
         let count = take_u64(input)
             .filter(|count| *count <= VECTOR_ENTRIES_MAX)
             .ok_or(Malformed)?;
-        let mut vector = Self::default();
+        let mut vector = Self {
+            settled,
+            ..Self::default()
+        };
         for _ in 0..count {
             let replica = take_number(input)?;
             let seq = take_u64(input).ok_or(Malformed)?;
             let hash = take_array(input)?;
             if vector
-                .0
+                .positions
                 .last_key_value()
                 .is_some_and(|(last, _)| *last >= replica)
             {
                 return Err(Malformed);
             }
-            vector.0.insert(replica, Position { seq, hash });
+            vector.positions.insert(replica, Position { seq, hash });
         }
         end(input, vector)
     }
 }
 
 impl Hello {
-    /// The bytes: 1 + 1 + 16 + 16 + number + 32 + clock.
+    /// The bytes: 1 + 1 + 16 + 16 + number + 32 + 1 + clock.
     #[must_use]
     pub fn bytes(&self) -> Vec<u8> {
         let mut out = vec![self.protocols.0, self.protocols.1];
@@ -162,6 +177,7 @@ impl Hello {
         out.extend(self.replica.0);
         put_u64(&mut out, self.number.get().into());
         out.extend(self.digest);
+        out.push(self.settled.into());
         put_i64(&mut out, self.wall_ms);
         out
     }
@@ -177,6 +193,7 @@ impl Hello {
             replica: ReplicaId(take_array(input)?),
             number: take_number(input)?,
             digest: take_array(input)?,
+            settled: take_bool(input)?,
             wall_ms: take_i64(input).ok_or(Malformed)?,
         };
         end(input, hello)
@@ -379,6 +396,14 @@ fn take_number(input: &mut &[u8]) -> Result<ReplicaNumber, Malformed> {
     ReplicaNumber::new(number).map_err(|_| Malformed)
 }
 
+fn take_bool(input: &mut &[u8]) -> Result<bool, Malformed> {
+    match take_array::<1>(input)? {
+        [0] => Ok(false),
+        [1] => Ok(true),
+        _ => Err(Malformed),
+    }
+}
+
 fn take_array<const N: usize>(input: &mut &[u8]) -> Result<[u8; N], Malformed> {
     let (head, tail) = input.split_first_chunk::<N>().ok_or(Malformed)?;
     *input = tail;
@@ -421,12 +446,14 @@ mod tests {
     fn vector() -> impl Strategy<Value = Vector> {
         prop::collection::btree_map(0u32..2_097_152, (any::<u64>(), any::<[u8; 8]>()), 0..9)
             .prop_map(|entries| {
-                Vector(
-                    entries
-                        .into_iter()
-                        .map(|(n, (seq, hash))| (number(n), Position { seq, hash }))
-                        .collect(),
-                )
+                let positions = entries
+                    .into_iter()
+                    .map(|(n, (seq, hash))| (number(n), Position { seq, hash }))
+                    .collect();
+                Vector {
+                    positions,
+                    settled: true,
+                }
             })
     }
 
@@ -489,6 +516,7 @@ mod tests {
             replica: ReplicaId([2; 16]),
             number: number(2_097_151),
             digest: [3; 32],
+            settled: true,
             wall_ms: 1_772_755_449_000,
         };
         assert_eq!(Hello::read(&hello.bytes()), Ok(hello));
@@ -501,7 +529,7 @@ mod tests {
             let mut bytes = Vec::new();
             a.put(&mut bytes);
             prop_assert_eq!(Vector::read(&bytes), Ok(a.clone()));
-            prop_assert_eq!(a.digest() == b.digest(), a == b);
+            prop_assert_eq!(a.digest() == b.digest(), a.positions == b.positions);
         }
 
         #[test]

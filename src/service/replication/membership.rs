@@ -4,7 +4,7 @@
 //! are taken. A node becomes a member at the node that invited it, which chooses its number. Must
 //! never trust a key that no member admitted.
 
-use islet_sync::chain::ReplicaId;
+use islet_sync::chain::{Head, ReplicaId};
 use islet_sync::exchange::Introduction;
 use islet_sync::id::{REPLICA_NUMBER_MAX, ReplicaNumber};
 use serde::{Deserialize, Serialize};
@@ -74,7 +74,7 @@ impl From<rows::Member> for Member {
     }
 }
 
-/// Every replica of the network, this one too. Empty before [`announce`]; what a node that has just
+/// Every node of the network with the replica that it is now, this one too. Empty before [`announce`]; what a node that has just
 /// joined was told until the rows have come.
 ///
 /// # Errors
@@ -90,7 +90,9 @@ pub async fn members(app: &App) -> Result<Vec<Member>, Error> {
                 addresses,
                 revoked: false,
             });
-            Ok(rows::list(tx)?.into_iter().map(Member::from).chain(heard).collect())
+            let rows = rows::list(tx)?;
+            let newest = rows.iter().filter(|row| rows::is_newest(&rows, row)).cloned();
+            Ok(newest.map(Member::from).chain(heard).collect())
         })
         .await
 }
@@ -114,11 +116,7 @@ pub async fn announce(
     name: String,
     addresses: Vec<String>,
 ) -> Result<(), Error> {
-    let token_key: [u8; 32] = app
-        .tokens
-        .public_key()
-        .try_into()
-        .map_err(|_| Error::Internal("the token key has another length".into()))?;
+    let token_key = token_key(app)?;
     let number = app
         .store
         .read(|tx| Ok::<_, Error>(replica::number(tx)?))
@@ -161,6 +159,12 @@ pub async fn announce(
                 .await
         }
     }
+}
+
+/// The public half of this node's key for access tokens.
+pub(super) fn token_key(app: &App) -> Result<[u8; 32], Error> {
+    let key = app.tokens.public_key().try_into();
+    key.map_err(|_| Error::Internal("the token key has another length".into()))
 }
 
 /// Lets a node in that shows a good invitation. Asking twice is answered the same way.
@@ -222,7 +226,7 @@ fn insert(
 }
 
 /// A number that no replica known here has, the founder's excepted.
-fn free_number(tx: &impl Read, dice: &[u8; 64]) -> Result<ReplicaNumber, Error> {
+pub(super) fn free_number(tx: &impl Read, dice: &[u8; 64]) -> Result<ReplicaNumber, Error> {
     let taken: Vec<ReplicaNumber> = rows::list(tx)?.into_iter().map(|it| it.number).collect();
     let logs: Vec<ReplicaNumber> = logs::known(tx)?
         .into_iter()
@@ -276,22 +280,17 @@ pub async fn revoke(app: &App, actor: &Actor, number: u32) -> Result<(), Error> 
         .write(Lane::Interactive, move |tx| {
             let missing = || Error::NotFound("there is no such node");
             let number = ReplicaNumber::new(number).map_err(|_| missing())?;
-            let member = rows::list(tx)?
-                .into_iter()
-                .find(|it| it.number == number)
-                .ok_or_else(missing)?;
+            let members = rows::list(tx)?;
+            let member = members.iter().find(|it| it.number == number).ok_or_else(missing)?;
             if number == replica::number(tx)? {
-                return Err(Error::NotFound(
-                    "a node cannot throw itself out: do it at another",
-                ));
+                return Err(Error::NotFound("a node cannot throw itself out: do it at another"));
             }
-            if member.cut_seq.is_none() {
-                let log = logs::known_log(tx, number)?;
-                let (seq, hash) = log.map_or((0, member.replica_id.genesis()), |log| {
-                    (log.head.seq, log.head.hash)
-                });
-                rows::revoke(tx, member.id, seq, &hash)?;
-                logs::stop(tx, number, "revoked")?;
+            // With all replicas that its node was, since its key is trusted no more.
+            let same = members.iter().filter(|it| it.public_key == member.public_key);
+            for member in same.filter(|it| it.cut_seq.is_none()) {
+                let log = logs::known_log(tx, member.number)?;
+                let head = log.map_or_else(|| Head::genesis(member.replica_id), |log| log.head);
+                rows::revoke(tx, member.id, head.seq, &head.hash)?;
             }
             Ok(tx.audit(&Entry::new(&actor, "peer.revoke").on(Object::Node, member.id))?)
         })

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use islet_sync::frame::Kind;
+use islet_sync::incarnation::Reason;
 
 use super::*;
 use crate::clock::{Clock, ManualClock};
@@ -20,7 +21,7 @@ const NOW: Timestamp = Timestamp(1_772_755_449_000);
 /// Some nodes of one network, which know each other as members.
 struct Network {
     nodes: Vec<Arc<App>>,
-    _dirs: Vec<tempfile::TempDir>,
+    dirs: Vec<tempfile::TempDir>,
 }
 
 impl Network {
@@ -32,7 +33,7 @@ impl Network {
             nodes.push(Arc::new(app));
             dirs.push(dir);
         }
-        let network = Self { nodes, _dirs: dirs };
+        let network = Self { nodes, dirs };
         let founder = &network.nodes[0];
         announce(founder, founder.signer.public_key(), "A".into(), Vec::new()).await.unwrap();
         for (number, node) in (0..).zip(&network.nodes).skip(1) {
@@ -67,6 +68,26 @@ impl Network {
             clinic: "Test".into(),
             members: members(&self.nodes[0]).await.unwrap(),
         }
+    }
+
+    /// Stops a node and does something with its directory.
+    fn stop<T>(&mut self, at: usize, then: impl FnOnce(&std::path::Path) -> T) -> T {
+        let (app, _nobody) = testing::app_as(99, Arc::new(ManualClock::at(NOW)));
+        let app = std::mem::replace(&mut self.nodes[at], Arc::new(app));
+        Arc::into_inner(app).unwrap().store.close();
+        then(self.dirs[at].path())
+    }
+
+    /// Starts it again, as a node starts. Answers with why it had to become another replica.
+    async fn start(&mut self, at: usize) -> Option<Reason> {
+        let signer = islet_sync::chain::Signer::from_seed(&[u8::try_from(at).unwrap(); 32]).unwrap();
+        let app = testing::app_in(self.dirs[at].path(), signer, Arc::new(ManualClock::at(NOW)));
+        let reason = app.store.renewal();
+        if let Some(reason) = reason {
+            renew(&app, reason).await.unwrap();
+        }
+        self.nodes[at] = Arc::new(app);
+        reason
     }
 
     /// Everybody asks everybody until nothing is new.
@@ -317,4 +338,51 @@ async fn a_sealed_log_is_still_sent_and_still_audited() {
         let report = node.store.verify_audit().await.unwrap();
         assert_eq!(report.problems, Vec::<String>::new());
     }
+}
+
+/// The database was put back from a backup while the file beside it was not: the node goes on as another replica, and
+/// gets back what it wrote after the backup. Where others lose it: Syncthing #6335, Riak kv #679.
+#[tokio::test]
+async fn a_restored_backup_loses_nothing_and_reuses_nothing() {
+    let mut net = Network::of(2).await;
+    let ana = patient(&net.nodes[0], 30_111_222).await;
+    reading(&net.nodes[0], &ana, 100.0, at(9)).await;
+    net.heal().await;
+    let dir = net.dirs[0].path().to_owned();
+    let backup = net.stop(0, |dir| std::fs::read(dir.join("islet.db")).unwrap());
+    net.start(0).await;
+    let before = reading(&net.nodes[0], &ana, 200.0, at(5)).await;
+    net.heal().await;
+    net.stop(0, |_| ());
+    std::fs::write(dir.join("islet.db"), backup).unwrap();
+    let reason = net.start(0).await;
+    assert_eq!(reason, Some(Reason::Starts));
+    // It does not know its later reading yet, and writes another: under another number.
+    let after = reading(&net.nodes[0], &ana, 300.0, at(1)).await;
+    assert_ne!(before >> 32, after >> 32);
+    net.heal().await;
+    net.assert_same().await;
+    assert_eq!(digests(&net.nodes[1]).await["reading"].len(), 3);
+    // From now on it is that replica.
+    net.stop(0, |_| ());
+    assert_eq!(net.start(0).await, None);
+    // The audit log of the time after the backup is gone for good, and the note beside it says so.
+    let report = net.nodes[0].store.verify_audit().await.unwrap();
+    assert!(
+        matches!(report.problems.as_slice(), [only] if only.contains("audit.head")),
+        "{:?}",
+        report.problems
+    );
+}
+
+/// A copy of the database alone, as on another card: it does not write under the name of the first.
+#[tokio::test]
+async fn a_copied_database_is_another_replica() {
+    let mut net = Network::of(1).await;
+    let ana = patient(&net.nodes[0], 30_111_222).await;
+    net.stop(0, |dir| std::fs::remove_file(dir.join("replica.lease")).unwrap());
+    assert_eq!(net.start(0).await, Some(Reason::NoFile));
+    let id = reading(&net.nodes[0], &ana, 100.0, at(1)).await;
+    assert_ne!(id >> 32, 0);
+    assert_eq!(digests(&net.nodes[0]).await["member"].len(), 2);
 }

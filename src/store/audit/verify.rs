@@ -6,6 +6,7 @@ use std::path::Path;
 
 use islet_sync::chain;
 use islet_sync::hlc::Hlc;
+use islet_sync::id::ReplicaNumber;
 use islet_sync::segment;
 
 use super::super::audit_head::{self, Head, contradiction};
@@ -39,6 +40,8 @@ pub(in crate::store) struct Verifier {
     previous: [u8; 32],
     next_seq: i64,
     change_seq: i64,
+    /// Whose changes the entries name.
+    number: Option<ReplicaNumber>,
     sealed: Sealed,
     pub(in crate::store) report: AuditReport,
 }
@@ -46,29 +49,38 @@ pub(in crate::store) struct Verifier {
 /// The digests of this replica's changes in one segment, which moved out of `change`.
 #[derive(Default)]
 struct Sealed {
+    number: Option<ReplicaNumber>,
     first_seq: u64,
     digests: Vec<chain::Hash>,
 }
 
 impl Sealed {
-    fn digest(&mut self, tx: &impl Read, seq: i64) -> Result<Option<chain::Hash>, StoreError> {
+    fn digest(
+        &mut self,
+        tx: &impl Read,
+        number: ReplicaNumber,
+        seq: i64,
+    ) -> Result<Option<chain::Hash>, StoreError> {
         let Ok(seq) = u64::try_from(seq) else {
             return Ok(None);
         };
-        if let Some(digest) = self.get(seq) {
+        if self.number == Some(number)
+            && let Some(digest) = self.get(seq)
+        {
             return Ok(Some(digest));
         }
         let Some(before) = seq.checked_sub(1) else {
             return Ok(None);
         };
-        let run = logs::run_after(tx, replica::number(tx)?, before)?;
+        let run = logs::run_after(tx, number, before)?;
         // A segment that cannot be read holds no change: the entry's is missing.
         if let Some(segment) = run.and_then(|(_, run)| segment::decode(&run.bytes).ok()) {
+            self.number = Some(number);
             self.first_seq = segment.first_seq;
             let changes = segment.changes();
             self.digests = changes.map(|(_, it)| chain::digest(it.hlc, &it.ops)).collect();
         }
-        Ok(self.get(seq))
+        Ok(self.get(seq).filter(|_| self.number == Some(number)))
     }
 
     fn get(&self, seq: u64) -> Option<chain::Hash> {
@@ -87,6 +99,7 @@ impl Verifier {
             previous: GENESIS,
             next_seq: i64::MIN,
             change_seq: 0,
+            number: None,
             sealed: Sealed::default(),
             report: AuditReport::default(),
         }
@@ -99,6 +112,7 @@ impl Verifier {
              (SELECT seq AS number, hlc, ops FROM change) c ON c.number = change_seq \
              WHERE seq >= ? ORDER BY seq LIMIT ?"
         );
+        let me = replica::number(tx)?;
         let mut statement = tx.connection().prepare_cached(&sql)?;
         let mut rows = statement.query([self.next_seq, AUDIT_VERIFY_ROWS.into()])?;
         let (mut count, mut more) = (0, true);
@@ -110,18 +124,34 @@ impl Verifier {
             self.next_seq = seq.saturating_add(1);
             let (hlc, ops): (Option<i64>, Option<Vec<u8>>) = (row.get(16)?, row.get(17)?);
             let change_seq: Option<i64> = row.get(12)?;
-            let change = match (hlc.zip(ops), change_seq) {
+            let entry = AuditRow::from_row(row).ok();
+            self.follow_replica(entry.as_ref());
+            let here = hlc.zip(ops).filter(|_| self.number.is_none_or(|number| number == me));
+            let change = match (here, change_seq) {
                 (Some((hlc, ops)), _) => Some(chain::digest(Hlc::from_i64(hlc), &ops)),
-                (None, Some(change_seq)) => self.sealed.digest(tx, change_seq)?,
+                (None, Some(change_seq)) => {
+                    self.sealed.digest(tx, self.number.unwrap_or(me), change_seq)?
+                }
                 (None, None) => None,
             };
-            self.take(seq, AuditRow::from_row(row).ok(), change);
+            self.take(seq, entry, change);
         }
         if count == AUDIT_VERIFY_ROWS && more {
             return Ok(false);
         }
         self.end(tx)?;
         Ok(true)
+    }
+
+    /// Which replica wrote the changes from here on: the log says so when it begins, and when the node became
+    /// another one.
+    fn follow_replica(&mut self, entry: Option<&AuditRow>) {
+        let begins = entry.filter(|entry| ["node.init", "node.new_replica"].contains(&&*entry.action));
+        let number = begins.and_then(|entry| u32::try_from(entry.object_id?).ok());
+        if let Some(number) = number.and_then(|number| ReplicaNumber::new(number).ok()) {
+            self.number = Some(number);
+            self.change_seq = 0;
+        }
     }
 
     fn take(&mut self, seq: i64, entry: Option<AuditRow>, change: Option<[u8; 32]>) {
