@@ -33,7 +33,7 @@ pub(super) enum AuditCommand {
 
 #[derive(Debug, clap::Args)]
 pub(super) struct LogArgs {
-    /// Whose data it was
+    /// Whose data it was; views of many patients at once are among it
     #[arg(long, value_name = "DNI")]
     patient: Option<String>,
     /// Who did it: patient:DNI, staff:USERNAME, operator, system or anonymous

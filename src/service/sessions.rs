@@ -12,7 +12,7 @@ use crate::auth::refresh::{FamilyState, RefreshDecision, decide};
 use crate::auth::throttle::Attempt;
 use crate::auth::token::{Audience, Claims, TokenError};
 use crate::domain::actor::{Actor, Role, Who};
-use crate::domain::audit::{Entry, Outcome};
+use crate::domain::audit::{Entry, Object, Outcome};
 use crate::domain::time::Timestamp;
 use crate::limits;
 use crate::store::sessions::{self, Owner, Presented, SessionStatus};
@@ -51,7 +51,8 @@ pub async fn log_in(
     password: Secret,
 ) -> Result<Tokens, Error> {
     let account = find(app, audience, name.trim().to_owned()).await?;
-    let key = throttle_key(audience, account.as_ref().map(|found| found.owner), name);
+    let known = account.as_ref().map(|found| found.owner);
+    let key = throttle_key(audience, known, name);
     let attempt = app
         .throttle
         .check(&key, address(actor), || app.monotonic_ms())
@@ -62,7 +63,12 @@ pub async fn log_in(
         .and_then(|found| PasswordHash::parse(&found.password_hash).ok());
     let verified = verify(app, attempt, password.clone(), stored.clone()).await?;
     let Some(account) = account.filter(|_| verified) else {
-        note_refusal(app, actor, None, "wrong name or password").await?;
+        let mut entry = Entry::new(actor, "session.log_in").detail("wrong name or password");
+        if let Some(owner) = known {
+            // Whose account it is; not who tried.
+            entry = concerning(entry, owner);
+        }
+        note_refusal(app, entry).await?;
         return Err(Error::BadCredentials);
     };
     let legacy = stored.as_ref().is_some_and(PasswordHash::is_wrapped);
@@ -77,7 +83,8 @@ pub async fn log_in(
         None
     };
     if let Some((error, reason)) = refused {
-        note_refusal(app, actor, Some(account.owner), reason).await?;
+        let actor = actor.becomes(who(account.owner, Role::Staff), None);
+        note_refusal(app, Entry::new(&actor, "session.log_in").detail(reason)).await?;
         return Err(error);
     }
     let rehashed = match stored {
@@ -245,19 +252,8 @@ pub(super) fn store_password(
     Ok(())
 }
 
-async fn note_refusal(
-    app: &App,
-    actor: &Actor,
-    owner: Option<Owner>,
-    reason: &'static str,
-) -> Result<(), Error> {
-    let mut entry = Entry::new(actor, "session.log_in")
-        .outcome(Outcome::Denied)
-        .detail(reason);
-    if let Some(owner) = owner {
-        entry.actor = actor.becomes(who(owner, Role::Staff), None);
-        entry.patient_id = entry.actor.patient_id();
-    }
+async fn note_refusal(app: &App, entry: Entry) -> Result<(), Error> {
+    let entry = entry.outcome(Outcome::Denied);
     app.store
         .write(Lane::Essential, move |tx| Ok(tx.audit(&entry)?))
         .await
@@ -466,6 +462,14 @@ fn identify(status: &SessionStatus, claims: &Claims) -> Option<Who> {
             Some(Who::Staff(id, role))
         }
         _ => None,
+    }
+}
+
+/// An entry about an account.
+pub(super) fn concerning(entry: Entry, owner: Owner) -> Entry {
+    match owner {
+        Owner::Patient(id) => entry.of_patient(id).on(Object::Patient, id),
+        Owner::Staff(id) => entry.on(Object::Staff, id),
     }
 }
 
