@@ -160,6 +160,10 @@ pub const REFRESH_GRACE: Duration = Duration::from_secs(30);
 /// once, twice more while those linger, and keep the first answer.
 pub const REFRESH_SIBLINGS_MAX: u32 = 32;
 
+/// Recovery links of one account that work at once: more than can be asked for while one lives (five a
+/// minute for 15 minutes), so that nobody can make those of others worthless by asking for more.
+pub const RECOVERY_MAILS_MAX: u32 = 128;
+
 // ---- Log-in attempts ----------------------------------------------------------------------
 
 /// Failed log-ins that one account may have in `LOGIN_WINDOW`.

@@ -265,9 +265,10 @@ pub enum RecoveryKind {
     Desk,
 }
 
-/// Stores the digest of a recovery code; those of its kind that the account had before stop
-/// working. The other kind stays: anybody can ask for a mail, and a code read out at the desk must
-/// not become worthless by it.
+/// Stores the digest of a recovery code. Anybody can ask for a mail, and nothing of what the owner
+/// has must become worthless by it: neither a code read out at the desk nor the links mailed before,
+/// of which the newest [`limits::RECOVERY_MAILS_MAX`] work until they expire. A new code of the desk
+/// replaces the former.
 ///
 /// # Errors
 /// When the disk fails.
@@ -282,13 +283,20 @@ pub fn add_recovery(
     let now = tx.now().0;
     let sql = "INSERT INTO recovery (digest, patient_id, staff_id, kind, created_at, expires_at)
                VALUES (?, ?, ?, ?, ?, ?)";
-    let kind = match kind {
-        RecoveryKind::Mail => "mail",
-        RecoveryKind::Desk => "desk",
+    let (kind, kept) = match kind {
+        RecoveryKind::Mail => ("mail", limits::RECOVERY_MAILS_MAX - 1),
+        RecoveryKind::Desk => ("desk", 0),
     };
     let column = owner.column();
-    let former = format!("DELETE FROM recovery WHERE {column} = ? AND kind = ?");
-    tx.local(&former, params![patient_id.or(staff_id), kind])?;
+    let id = patient_id.or(staff_id);
+    let expired =
+        format!("DELETE FROM recovery WHERE {column} = ? AND kind = ? AND expires_at <= ?");
+    tx.local(&expired, params![id, kind, now])?;
+    let former = format!(
+        "DELETE FROM recovery WHERE digest IN (SELECT digest FROM recovery
+         WHERE {column} = ? AND kind = ? ORDER BY created_at DESC LIMIT -1 OFFSET ?)"
+    );
+    tx.local(&former, params![id, kind, kept])?;
     let values = params![digest, patient_id, staff_id, kind, now, expires_at.0];
     tx.local(sql, values)?;
     Ok(())
