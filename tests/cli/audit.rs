@@ -167,3 +167,25 @@ fn verify_finds_what_was_altered() {
     assert_eq!(ended.code, 3);
     assert_eq!(report["problems"].as_array().unwrap().len(), 1, "{report}");
 }
+
+/// The database agrees with itself: only the note beside it tells.
+#[tokio::test]
+async fn verify_and_doctor_find_an_end_that_was_cut_off() {
+    let node = busy_node().await;
+    node.admin().await.get("/users/").await.expect(200);
+    let (_, dir) = node.stop();
+    let dir = dir.unwrap();
+    let data = dir.path().join("node");
+    islet_ok(&data, &["audit", "verify"]);
+    let db = rusqlite::Connection::open(data.join("islet.db")).unwrap();
+    db.execute_batch(
+        "DROP TRIGGER audit_entry_no_delete;
+         DELETE FROM audit_entry WHERE action = 'patient.list' AND seq = (SELECT audit_seq FROM replica);
+         UPDATE replica SET audit_seq = (SELECT max(seq) FROM audit_entry), audit_hash =
+             (SELECT hash FROM audit_entry ORDER BY seq DESC LIMIT 1)",
+    )
+    .unwrap();
+    drop(db);
+    islet(&data, &["audit", "verify"]).refused(3, "its end was cut off");
+    islet(&data, &["doctor"]).refused(3, "its end was cut off");
+}

@@ -2,13 +2,16 @@
 //!
 //! Must never: end early because an entry cannot be read; that is a finding like others.
 
-use super::super::audit_head::{Head, contradiction};
+use std::path::Path;
+
+use super::super::audit_head::{self, Head, contradiction};
 use super::super::tx::{Read, one};
 use super::{AuditRow, COLUMNS, GENESIS, StoreError};
 use crate::limits::AUDIT_VERIFY_ROWS;
 use islet_sync::hlc::Hlc;
 
-/// What [`verify`] found.
+/// What is wrong with the audit log, as [`super::super::Store::verify_audit`] and
+/// [`super::super::Snapshot::verify_audit`] tell it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct AuditReport {
     /// Entries looked at.
@@ -22,19 +25,9 @@ pub struct AuditReport {
 /// Most problems listed: a log altered at its start breaks in one place, not in a million.
 const PROBLEMS_MAX: usize = 100;
 
-/// Checks the log as one snapshot holds it: the chain, the numbering, the head, and that each change
-/// is the one that its entry names. [`super::super::Store::verify_audit`] does the same without
-/// keeping a reader, and looks at the note beside the database too.
-///
-/// # Errors
-/// When the disk fails.
-pub fn verify(tx: &impl Read, key: &[u8; 32]) -> Result<AuditReport, StoreError> {
-    let mut verifier = Verifier::new(*key, None);
-    while !verifier.step(tx)? {}
-    Ok(verifier.report)
-}
-
-/// How far a verification has come. Entries never change, so it may go on in a later snapshot.
+/// Checks the chain, the numbering, the head, that each change is the one that its entry names, and
+/// that the log reaches as far as was noted beside the database. Entries never change, so it may go
+/// on in a later snapshot.
 pub(in crate::store) struct Verifier {
     key: [u8; 32],
     /// What was noted beside the database, until its entry was met.
@@ -46,10 +39,12 @@ pub(in crate::store) struct Verifier {
 }
 
 impl Verifier {
-    pub(in crate::store) fn new(key: [u8; 32], noted: Option<Head>) -> Self {
+    /// For the log of the node in `dir`. The note is read before anything of the log: the log may
+    /// only be further.
+    pub(in crate::store) fn new(key: [u8; 32], dir: &Path) -> Self {
         Self {
             key,
-            noted,
+            noted: audit_head::read(dir),
             previous: GENESIS,
             next_seq: i64::MIN,
             change_seq: 0,
