@@ -10,7 +10,7 @@ use super::{App, Lifetimes, SessionCache};
 use crate::auth::SystemRandom;
 use crate::auth::password::{HasherLimits, PasswordHasher};
 use crate::auth::throttle::{Throttle, ThrottleLimits};
-use crate::auth::token::TokenKeys;
+use crate::auth::token::{TokenKeys, issuer};
 use crate::clock::Clock;
 use crate::store::{NewReplica, Store};
 
@@ -33,11 +33,12 @@ pub(crate) fn app_as(number: u8, clock: Arc<dyn Clock>) -> (App, tempfile::TempD
         created_at: clock.now(),
     };
     Store::create(dir.path(), &replica, &AUDIT_KEY).unwrap();
+    let signer = Signer::from_seed(&[number; 32]).unwrap();
     let day = Duration::from_secs(24 * 3600);
     let app = App {
         store: Store::open(dir.path(), AUDIT_KEY, Arc::clone(&clock)).unwrap(),
         hasher: PasswordHasher::start(HasherLimits::default(), Arc::new(SystemRandom)).unwrap(),
-        tokens: TokenKeys::generate("test").unwrap().0,
+        tokens: TokenKeys::generate(&issuer(&signer.public_key())).unwrap().0,
         throttle: Throttle::new(ThrottleLimits::default()),
         session_cache: SessionCache::default(),
         mailer: Mailer::default(),
@@ -50,7 +51,7 @@ pub(crate) fn app_as(number: u8, clock: Arc<dyn Clock>) -> (App, tempfile::TempD
         },
         clock,
         random: Arc::new(SystemRandom),
-        signer: Arc::new(Signer::from_seed(&[number; 32]).unwrap()),
+        signer: Arc::new(signer),
         applying: tokio::sync::Mutex::default(),
         started: Instant::now(),
     };

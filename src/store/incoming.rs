@@ -22,7 +22,7 @@ use rusqlite::params;
 
 use super::logs::{self, KnownLog, Run};
 use super::rows::Rows;
-use super::{StoreError, WriteTx, patients};
+use super::{StoreError, WriteTx, patients, sessions};
 
 /// Stores a run that was checked against `known`. Returns false, and does nothing, when the log has
 /// moved on since: check it again.
@@ -113,6 +113,7 @@ fn apply_changes<'s>(
     }
     let Rows {
         ends_sessions,
+        forked,
         counted,
         recount,
         ..
@@ -135,6 +136,7 @@ fn apply_changes<'s>(
     state.hlc = state.hlc.observe(newest, now_ms);
     state.unsaid = Arc::new(causality.unsaid(state.me));
     state.causality = causality;
+    sessions::end_forked(tx, &forked)?;
     Ok(done)
 }
 

@@ -16,9 +16,9 @@ use islet_sync::rules::{Entity, Shape};
 use jiff::civil::Date;
 use rusqlite::{Connection, params, params_from_iter};
 
-use super::entity::{self, PATIENT, READING, STAFF};
+use super::entity::{self, MEMBER, PATIENT, READING, REFRESH_TOKEN, SESSION, STAFF};
 use super::tx::{Bind, Read, all, one, prepared};
-use super::{StoreError, twins};
+use super::{StoreError, families, twins};
 use crate::domain::time::Timestamp;
 
 /// The rows of one transaction, with what is to be done at its end.
@@ -27,6 +27,8 @@ pub(super) struct Rows<'a> {
     now: Timestamp,
     /// A right was taken away or a password changed: sessions must be looked at again.
     pub(super) ends_sessions: bool,
+    /// Sessions whose refresh token was exchanged by two nodes that did not know of each other.
+    pub(super) forked: std::collections::BTreeSet<i64>,
     /// Readings that came in, to be counted at the end: by patient and day of recording.
     pub(super) counted: BTreeMap<i64, BTreeMap<Date, i64>>,
     /// Patients whose counters are to be counted afresh.
@@ -49,6 +51,7 @@ impl<'a> Rows<'a> {
             connection,
             now,
             ends_sessions: false,
+            forked: std::collections::BTreeSet::new(),
             counted: BTreeMap::new(),
             recount: std::collections::BTreeSet::new(),
         }
@@ -148,7 +151,9 @@ impl State for Rows<'_> {
     ) -> Result<(), StoreError> {
         let values = self.values(entity, fields)?;
         let id = Value::Int(row.get());
-        if entity.code == READING.code && !twins::enter_reading(self, row.get(), &values)? {
+        if entity.code == READING.code && !twins::enter_reading(self, row.get(), &values)?
+            || entity.code == REFRESH_TOKEN.code && !families::enter_token(self, &values)?
+        {
             return Ok(());
         }
         let bound = std::iter::once(&id).chain(&values).map(Bind);
@@ -161,6 +166,8 @@ impl State for Rows<'_> {
                 }
             }
             code if code == PATIENT.code => twins::enter_patient(self, row.get(), &values)?,
+            // It brings a key of access tokens.
+            code if code == MEMBER.code => self.ends_sessions = true,
             _ => {}
         }
         Ok(())
@@ -176,12 +183,7 @@ impl State for Rows<'_> {
         if entity.shape != Shape::Rows {
             return self.set_element(entity, row, element, fields);
         }
-        if entity.code == PATIENT.code
-            || entity.code == STAFF.code
-            || entity.code == entity::MEMBER.code
-        {
-            self.ends_sessions = true;
-        }
+        self.ends_sessions |= touches_sessions(entity);
         if entity.code == READING.code {
             twins::keep_origin(self, row.get())?;
         }
@@ -211,6 +213,7 @@ impl State for Rows<'_> {
             entity.name
         );
         self.execute(&sql, [value, row.get()])?;
+        self.ends_sessions |= touches_sessions(entity);
         Ok(())
     }
 
@@ -275,6 +278,11 @@ impl State for Rows<'_> {
         }
         Ok(())
     }
+}
+
+/// Whether a write to a row of this entity may end a session.
+fn touches_sessions(entity: &Entity) -> bool {
+    [PATIENT.code, STAFF.code, MEMBER.code, SESSION.code].contains(&entity.code)
 }
 
 /// The fields of a sibling as one operation on row 1.

@@ -187,6 +187,9 @@ fn set<S: State>(
     }
     let row = state.resolve(entity, op.row).map_err(ApplyError::State)?;
     if !state.exists(entity, row).map_err(ApplyError::State)? {
+        if entity.passes() {
+            return Ok(());
+        }
         return Err(Refusal::NoRow(op.entity, op.row.get()).into());
     }
     for (position, group) in (0..).zip(entity.groups) {
