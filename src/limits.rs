@@ -338,7 +338,7 @@ pub const PEER_HOST_BYTES_MAX: usize = 253;
 /// From the start of a connection to a peer to the end of its TLS handshake: several round trips of
 /// a bad mobile link.
 pub const PEER_CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// Until the header of a peer's answer, and until the next frame of a stream that owes one.
+/// Until the header of a peer's answer, and until the next bytes of a stream that owes some.
 pub const PEER_ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 /// Bytes of a request to join and of its answer: some keys, names and settings.
 pub const JOIN_BYTES_MAX: usize = 64 * 1024;
@@ -351,13 +351,17 @@ pub const JOIN_ATTEMPTS: usize = 3;
 pub const PEER_REQUESTS_MAX: usize = 8;
 /// Bytes of the text of a refusal that are shown: a peer may be anybody's program.
 pub const REFUSAL_CHARS_MAX: usize = 300;
-/// Receive window of one stream of a peer's answers in bytes: a megabyte in flight fills a LAN, and
-/// 300 kB/s over a link with three seconds of delay.
-pub const PEER_STREAM_WINDOW: u32 = 1 << 20;
+/// HTTP/2 ping interval between peers and the time allowed for its answer. Over a link of 30 kbit/s
+/// the answer waits behind [`H2_STREAM_WINDOW`] of data, which takes 17 s.
+pub const PEER_PING: (Duration, Duration) = (Duration::from_secs(15), Duration::from_secs(60));
+/// Bytes that a peer may send from one frame that is of use to the next: the largest frame, and some
+/// that are passed over.
+pub const BETWEEN_FRAMES_BYTES_MAX: usize = 5 << 20;
 /// How often a watched peer says that it lives when nothing happens.
 pub const HEARTBEAT_EVERY: Duration = Duration::from_secs(10);
-/// Silence of a watched peer after which its link is given up: three heartbeats.
-pub const HEARTBEAT_PATIENCE: Duration = Duration::from_secs(30);
+/// Silence of a watched peer after which its link is given up: some heartbeats that wait behind data
+/// on a slow link, see [`PEER_PING`].
+pub const HEARTBEAT_PATIENCE: Duration = Duration::from_secs(60);
 /// How often connected peers compare what they know even when nothing seems to happen: a lost
 /// message must not stay lost.
 pub const EXCHANGE_EVERY: Duration = Duration::from_secs(5);
@@ -391,3 +395,19 @@ pub const SMALL_RUN_CHANGES: i64 = 1024;
 pub const RUNS_JOINED_MIN: i64 = 64;
 /// Small runs that are joined in one transaction: each is decoded.
 pub const RUNS_JOINED_MAX: i64 = 256;
+/// Payload bytes of one answer to a pull, and one frame more: some 30,000 readings, which take the
+/// store about a second. Then another peer has its turn.
+pub const PULL_BYTES_MAX: usize = 256 * 1024;
+/// A peer that sends nothing for this long while it is its turn goes on without.
+pub const TURN_SILENCE: Duration = Duration::from_secs(1);
+/// Longest turn of a peer that sends, over a slow link perhaps.
+pub const TURN_MAX: Duration = Duration::from_secs(5);
+/// How long a patient waits while a peer is asked for a place in the queue: a LAN answers in a few
+/// milliseconds, an fsync included.
+pub const RIGHTS_TIMEOUT: Duration = Duration::from_millis(500);
+/// Patients who wait for that at once; further ones are told that this node has no place.
+pub const RIGHTS_WAITING_MAX: usize = 64;
+/// Places that are asked for at once, so that the next patients need not wait.
+pub const RIGHTS_ASKED: i64 = 4;
+/// How often it is looked whether the logs have to be tidied.
+pub const TIDY_EVERY: Duration = Duration::from_secs(30);

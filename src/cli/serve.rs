@@ -23,7 +23,7 @@ use crate::http::listen::{self, Bound};
 use crate::http::tls::{CertificateAuthority, TlsIdentity};
 use crate::limits;
 use crate::mail::{Patience, Postman};
-use crate::service::App;
+use crate::service::{App, Broker};
 use crate::service::mail::Mailer;
 pub(super) use listeners::Url;
 use signals::Signals;
@@ -118,7 +118,10 @@ async fn serve(
     let signals = Signals::new()?;
     let (mailer, postman) = mail(data, config)?;
     let app = node::open(data, config, mailer).await;
-    let app = Arc::new(app.map_err(|error| error.into_failure(data))?);
+    let mut app = app.map_err(|error| error.into_failure(data))?;
+    let (broker, wanted) = Broker::channel();
+    app.broker = broker;
+    let app = Arc::new(app);
     let identity = config.https.get().map(|_| identity(data, config));
     let identity = identity.transpose()?;
     let options = HttpOptions {
@@ -147,6 +150,7 @@ async fn serve(
         Arc::clone(&node),
         peer_addr,
         config.discovery,
+        wanted,
     ));
     let control = tokio::spawn(control.serve(node, stop.clone()));
     let postman = postman.map(|postman| tokio::spawn(postman.run(stop_mail.clone())));

@@ -22,7 +22,7 @@ use rusqlite::params;
 
 use super::logs::{self, KnownLog, Run};
 use super::rows::Rows;
-use super::{StoreError, WriteTx, patients, sessions};
+use super::{StoreError, WriteTx, patients, reconcile, sessions};
 
 /// Stores a run that was checked against `known`. Returns false, and does nothing, when the log has
 /// moved on since: check it again.
@@ -111,13 +111,7 @@ fn apply_changes<'s>(
     if done == 0 {
         return Ok(0);
     }
-    let Rows {
-        ends_sessions,
-        forked,
-        counted,
-        recount,
-        ..
-    } = rows;
+    let Rows { ends_sessions, forked, counted, touched_queue, recount, .. } = rows;
     for (patient, days) in counted {
         if !recount.contains(&patient) {
             patients::count_past_readings(tx, patient, &days)?;
@@ -137,6 +131,9 @@ fn apply_changes<'s>(
     state.unsaid = Arc::new(causality.unsaid(state.me));
     state.causality = causality;
     sessions::end_forked(tx, &forked)?;
+    if touched_queue {
+        reconcile::reconcile(tx)?;
+    }
     Ok(done)
 }
 

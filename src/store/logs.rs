@@ -97,6 +97,12 @@ pub fn own_head(tx: &impl Read) -> Result<Head, StoreError> {
     head.ok_or_else(|| StoreError::Damaged("it does not say which replica it is".into()))
 }
 
+/// The same inside a write: with what the transaction has appended.
+#[must_use]
+pub fn own_head_of(tx: &WriteTx<'_>) -> Head {
+    tx.state().head
+}
+
 /// Where this node stands in every log that it knows.
 ///
 /// # Errors
@@ -199,7 +205,7 @@ pub fn seal(tx: &WriteTx<'_>, signer: &Signer) -> Result<usize, StoreError> {
     let run = Run {
         number,
         seqs: (before.seq + 1, head.seq),
-        bytes: segment::encode(before.seq + 1, &changes),
+        bytes: encode_checked(before.seq + 1, &changes)?,
         signature: signer.sign(replica.replica_id, head).signature,
     };
     insert_run(tx, first.hlc, &run, &head)?;
@@ -271,7 +277,7 @@ pub fn join_runs(tx: &WriteTx<'_>, number: ReplicaNumber) -> Result<usize, Store
     if others.is_empty() {
         return Ok(0);
     }
-    let bytes = segment::encode(first.cast_unsigned(), &changes);
+    let bytes = encode_checked(first.cast_unsigned(), &changes)?;
     for id in others {
         tx.local("DELETE FROM segment WHERE id = ?", [id])?;
     }
@@ -450,6 +456,16 @@ pub fn hash_at(
             }
         }
     }
+}
+
+/// The segment of changes whose other copy is about to be removed: read back first.
+fn encode_checked(first_seq: u64, changes: &[Change<'_>]) -> Result<Vec<u8>, StoreError> {
+    let bytes = segment::encode(first_seq, changes);
+    let read = segment::decode(&bytes).map_err(|error| StoreError::Damaged(error.to_string()))?;
+    if read.first_seq == first_seq && read.changes().map(|(_, change)| change).eq(changes.iter().cloned()) {
+        return Ok(bytes);
+    }
+    Err(StoreError::Damaged("a segment does not read back as it was written".into()))
 }
 
 fn owned(change: &Change<'_>) -> Change<'static> {

@@ -32,6 +32,7 @@ pub mod patients;
 pub mod queue;
 mod readers;
 pub mod readings;
+mod reconcile;
 pub mod recovery;
 pub mod replica;
 pub mod rights;

@@ -102,12 +102,19 @@ pub fn total(tx: &impl Read, day: i64) -> Result<i64, StoreError> {
     Ok(one(tx, sql, [day], |row| row.get(0))?.unwrap_or(0))
 }
 
-/// Who is known to hold rights of a day that are not bound, with how many: for a text that says
-/// where the remaining places are.
+/// Other replicas that are known to hold free places of a day, with how many, the most first. Nobody
+/// does when staff made the day smaller than its places.
 ///
 /// # Errors
 /// When the disk fails.
-pub fn holders(tx: &impl Read, day: i64) -> Result<Vec<(u32, i64)>, StoreError> {
+pub fn other_holders(
+    tx: &impl Read,
+    me: ReplicaNumber,
+    day: &QueueDay,
+) -> Result<Vec<(u32, i64)>, StoreError> {
+    if total(tx, day.id)? > day.size {
+        return Ok(Vec::new());
+    }
     let sql = "SELECT replica, sum(n) AS held FROM (
                  SELECT id >> 32 AS replica, CASE kind WHEN 1 THEN count ELSE -count END AS n
                  FROM queue_right r WHERE queue_day_id = ?1 AND (kind < 4 OR (replaced = 0 AND EXISTS (
@@ -115,8 +122,9 @@ pub fn holders(tx: &impl Read, day: i64) -> Result<Vec<(u32, i64)>, StoreError> 
                    AND e.state IN ('PENDING', 'ACCEPTED'))))
                  UNION ALL
                  SELECT to_replica, count FROM queue_right WHERE queue_day_id = ?1 AND kind = 2)
-               GROUP BY replica HAVING held > 0 ORDER BY held DESC";
-    all(tx, sql, [day], |row| Ok((row.get(0)?, row.get(1)?)))
+               WHERE replica <> ?2 GROUP BY replica HAVING held > 0 ORDER BY held DESC";
+    let wanted = params![day.id, me.get()];
+    all(tx, sql, wanted, |row| Ok((row.get(0)?, row.get(1)?)))
 }
 
 /// Binds a right of this replica to an entry, in place of those that were bound to it before.

@@ -31,6 +31,8 @@ pub(super) struct Rows<'a> {
     pub(super) forked: std::collections::BTreeSet<i64>,
     /// Readings that came in, to be counted at the end: by patient and day of recording.
     pub(super) counted: BTreeMap<i64, BTreeMap<Date, i64>>,
+    /// Something of the queue changed.
+    pub(super) touched_queue: bool,
     /// Patients whose counters are to be counted afresh.
     pub(super) recount: std::collections::BTreeSet<i64>,
 }
@@ -53,6 +55,7 @@ impl<'a> Rows<'a> {
             ends_sessions: false,
             forked: std::collections::BTreeSet::new(),
             counted: BTreeMap::new(),
+            touched_queue: false,
             recount: std::collections::BTreeSet::new(),
         }
     }
@@ -112,6 +115,11 @@ impl<'a> Rows<'a> {
         Ok(())
     }
 
+    fn note_queue(&mut self, entity: &Entity) {
+        let queue = [entity::QUEUE_DAY.code, entity::QUEUE_ENTRY.code, entity::QUEUE_RIGHT.code];
+        self.touched_queue |= queue.contains(&entity.code);
+    }
+
     /// Before and after a row changes: what else depends on it.
     fn note_change(&mut self, entity: &Entity, row: RowId) -> Result<(), StoreError> {
         if entity.code == READING.code {
@@ -149,6 +157,7 @@ impl State for Rows<'_> {
         fields: &[(u8, Value<'_>)],
         _stamp: Stamp,
     ) -> Result<(), StoreError> {
+        self.note_queue(entity);
         let values = self.values(entity, fields)?;
         let id = Value::Int(row.get());
         if entity.code == READING.code && !twins::enter_reading(self, row.get(), &values)?
@@ -184,6 +193,7 @@ impl State for Rows<'_> {
             return self.set_element(entity, row, element, fields);
         }
         self.ends_sessions |= touches_sessions(entity);
+        self.note_queue(entity);
         if entity.code == READING.code {
             twins::keep_origin(self, row.get())?;
         }

@@ -476,7 +476,7 @@ impl<'a> WriteTx<'a> {
     }
 
     fn append(&mut self, entry: &Entry, change: Option<ChangeRef>) -> Result<(), StoreError> {
-        let seq = self.state.audit_seq + 1;
+        let seq = next(self.state.audit_seq)?;
         let (key, head) = (self.audit_key, &self.state.audit_hash);
         let hash = audit::append(self.connection, key, head, seq, self.now, entry, change)?;
         self.state.audit_seq = seq;
@@ -516,6 +516,12 @@ pub(super) fn value_of(value: ValueRef<'_>) -> Value<'static> {
         ValueRef::Text(text) => Value::Text(String::from_utf8_lossy(text).into_owned().into()),
         ValueRef::Blob(bytes) => Value::Bytes(bytes.to_vec().into()),
     }
+}
+
+/// The number after `seq`. Logs do not grow that long, so somebody wrote it.
+fn next(seq: i64) -> Result<i64, StoreError> {
+    let damaged = || StoreError::Damaged(format!("a log claims to have {seq} entries"));
+    seq.checked_add(1).ok_or_else(damaged)
 }
 
 /// Binds a change-log value as an SQLite value without copying.

@@ -59,12 +59,16 @@ async fn entries_are_found_by_who_whose_what_and_how() {
     );
     assert!(admin.iter().all(|entry| entry["actor"] == "staff:admin"));
     assert!(entries(&node, &["--actor", "patient:40123457"]).is_empty());
-    assert!(entries(&node, &["--patient", "40123457"]).is_empty());
+    // Of this one was seen what the list of all showed, and nothing else.
+    let other = entries(&node, &["--patient", "40123457"]);
+    assert_eq!(other.len(), 1, "{other:?}");
+    assert_eq!(other[0]["action"], "patient.list");
     assert!(!entries(&node, &["--patient", "40123456"]).is_empty());
     assert_eq!(entries(&node, &["--actor", "operator"]).len(), 2);
     let denied = entries(&node, &["--outcome", "denied"]);
     assert_eq!(denied.len(), 1);
     assert_eq!(denied[0]["actor"], "anonymous");
+    assert_eq!(denied[0]["patient"], "40123456");
 }
 
 #[tokio::test]
