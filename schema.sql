@@ -440,6 +440,11 @@ CREATE TABLE log (
     seq             INTEGER NOT NULL,
     hash            BLOB    NOT NULL CHECK (length(hash) = 32),
     applied         INTEGER NOT NULL CHECK (applied <= seq),
+    -- The first 32 bits of the chain hash there.
+    applied_mark    INTEGER NOT NULL DEFAULT 0,
+    -- What the node that let this one in said of it, until its row in `member` has come.
+    name            TEXT,
+    addresses       TEXT CHECK (addresses IS NULL OR json_valid(addresses)),
     -- Set when the author contradicted itself or was revoked: nothing more is taken. Says why.
     stopped         TEXT
 ) STRICT;

@@ -175,22 +175,27 @@ fn apply(
         return Err(NO_ENTRY);
     }
     let day = queue::current_day(tx)?;
-    let free = rights::available(tx, &day)?;
-    let after = entry
-        .state
-        .after(action, free)
-        .map_err(|refusal| match refusal {
-            Refusal::WrongState(state) => Error::WrongState(state),
-            Refusal::Full => Error::QueueFull,
-        })?;
+    // Whether there is a place is decided by rights, below.
+    let after = entry.state.after(action, 1).map_err(|refusal| match refusal {
+        Refusal::WrongState(state) => Error::WrongState(state),
+        Refusal::Full => Error::QueueFull,
+    })?;
     let log = Entry::new(actor, name(action))
         .of_patient(entry.patient_id)
         .on(Object::QueueEntry, entry.placement);
     if after == entry.state {
         return Ok(tx.audit(&log.detail("repeated"))?.with(after));
     }
+    let needs_right = match action {
+        QueueAction::PutBack => true,
+        QueueAction::Accept => !rights::may_rely(tx, entry.placement)?,
+        _ => false,
+    };
+    if needs_right && !rights::can_take(tx, &day, entry.placement)? {
+        return Err(no_place(tx, &day)?);
+    }
     queue::set_state(tx, entry.placement, after)?;
-    if after.occupies() && !entry.state.occupies() {
+    if needs_right {
         queue::move_to_day(tx, entry.placement, day.id)?;
     }
     if action == QueueAction::PutBack

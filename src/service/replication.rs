@@ -211,6 +211,7 @@ fn introduction(public_key: [u8; 32], tx: &impl crate::store::Read) -> Result<In
         number: replica::number(tx)?,
         replica: me.replica_id,
         public_key,
+        branch: None,
     })
 }
 

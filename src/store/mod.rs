@@ -26,6 +26,7 @@ pub mod invitations;
 mod lanes;
 mod lock;
 pub mod logs;
+mod marks;
 pub mod members;
 mod migrate;
 pub mod patients;

@@ -23,6 +23,7 @@ use rusqlite::{CachedStatement, Connection, OptionalExtension, ToSql, params, pa
 
 use super::audit::ChangeRef;
 use super::entity::{self, Entity};
+use super::marks::Marks;
 use super::rows::Rows;
 use super::{StoreError, audit, logs};
 use crate::domain::audit::Entry;
@@ -100,6 +101,8 @@ pub(super) struct LogState {
     pub(super) causality: Arc<Causality>,
     /// What members said of themselves since the start; shared with [`super::Store`].
     pub(super) acknowledged: Acknowledged,
+    /// Marks of stored logs.
+    pub(super) marks: Marks,
     /// Runs of others that were stored since the start.
     pub(super) stored_runs: u64,
     audit_seq: i64,
@@ -130,7 +133,7 @@ impl LogState {
             seq: seq.cast_unsigned(),
             hash,
         };
-        let causality = logs::load_causality(connection, me, head.seq)?;
+        let causality = logs::load_causality(connection, me, &head)?;
         Ok(Self {
             me,
             hlc: Hlc::from_i64(hlc),
@@ -138,6 +141,7 @@ impl LogState {
             unsaid: Arc::new(causality.unsaid(me)),
             causality: Arc::new(causality),
             acknowledged: Acknowledged::default(),
+            marks: Marks::default(),
             stored_runs: 0,
             audit_seq,
             audit_hash,

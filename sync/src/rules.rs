@@ -19,6 +19,8 @@ pub struct Entity {
     pub groups: &'static [Group],
     /// How its rows are named.
     pub shape: Shape,
+    /// The entity whose rows own the sets of a [`Shape::Set`].
+    pub owner: Option<u8>,
 }
 
 /// How the rows of an entity are named.
@@ -115,6 +117,7 @@ pub static PATIENT: Entity = Entity {
     code: 1,
     name: "patient",
     shape: Shape::Rows,
+    owner: None,
     fields: &[
         plain("dni"),
         plain("name"),
@@ -149,6 +152,7 @@ pub static STAFF: Entity = Entity {
     code: 2,
     name: "staff",
     shape: Shape::Rows,
+    owner: None,
     fields: &[
         plain("username"),
         plain("email"),
@@ -173,6 +177,7 @@ pub static READING: Entity = Entity {
     code: 3,
     name: "reading",
     shape: Shape::Rows,
+    owner: None,
     fields: &[
         link("patient_id", 1),
         plain("glucose_mg_dl"),
@@ -191,6 +196,7 @@ pub static QUEUE_DAY: Entity = Entity {
     code: 4,
     name: "queue_day",
     shape: Shape::Rows,
+    owner: None,
     fields: &[plain("size"), plain("opened_at"), plain("closed_at")],
     groups: &[latest(&[1]), greatest(&[3])],
 };
@@ -200,6 +206,7 @@ pub static QUEUE_ENTRY: Entity = Entity {
     code: 5,
     name: "queue_entry",
     shape: Shape::Rows,
+    owner: None,
     fields: &[
         link("queue_day_id", 4),
         link("patient_id", 1),
@@ -222,6 +229,7 @@ pub static APPOINTMENT: Entity = Entity {
     code: 6,
     name: "appointment",
     shape: Shape::Rows,
+    owner: None,
     fields: &[
         link("patient_id", 1),
         link("queue_entry_id", 5),
@@ -248,6 +256,7 @@ pub static RESOLUTION: Entity = Entity {
     code: 7,
     name: "resolution",
     shape: Shape::Rows,
+    owner: None,
     fields: &[
         link("appointment_id", 6),
         plain("change_basal_type"),
@@ -270,6 +279,7 @@ pub static QUEUE_RIGHT: Entity = Entity {
     code: 8,
     name: "queue_right",
     shape: Shape::Rows,
+    owner: None,
     fields: &[
         link("queue_day_id", 4),
         plain("kind"),
@@ -286,6 +296,7 @@ pub static MEMBER: Entity = Entity {
     code: 9,
     name: "member",
     shape: Shape::Rows,
+    owner: None,
     fields: &[
         plain("number"),
         plain("replica_id"),
@@ -312,6 +323,7 @@ pub static SESSION: Entity = Entity {
     code: 10,
     name: "session",
     shape: Shape::Rows,
+    owner: None,
     fields: &[
         plain("jti"),
         link("patient_id", 1),
@@ -330,6 +342,7 @@ pub static REFRESH_TOKEN: Entity = Entity {
     code: 11,
     name: "refresh_token",
     shape: Shape::Rows,
+    owner: None,
     fields: &[
         plain("digest"),
         link("session_id", 10),
@@ -348,6 +361,7 @@ pub static DESK_CODE: Entity = Entity {
     code: 13,
     name: "desk_code",
     shape: Shape::Rows,
+    owner: None,
     fields: &[
         plain("digest"),
         link("patient_id", 1),
@@ -364,6 +378,7 @@ pub static SETTLEMENT: Entity = Entity {
     code: 12,
     name: "settlement",
     shape: Shape::Rows,
+    owner: None,
     fields: &[
         plain("entity"),
         plain("row_id"),
@@ -380,6 +395,7 @@ pub static STAFF_ROLE: Entity = Entity {
     code: 64,
     name: "staff_role",
     shape: Shape::Set,
+    owner: Some(2),
     fields: &[plain("role"), plain("present")],
     groups: &[register(&[2], Order::Rank(2, ABSENT), false)],
 };
@@ -389,6 +405,7 @@ pub static SETTING: Entity = Entity {
     code: 65,
     name: "setting",
     shape: Shape::Map,
+    owner: None,
     fields: &[plain("name"), plain("value")],
     groups: &[latest(&[2])],
 };
@@ -456,7 +473,14 @@ mod tests {
                 1
             );
             assert_ne!(entity.code, crate::causality::SEEN);
+            assert_eq!(entity.owner.is_some(), entity.shape == Shape::Set);
             let mut grouped: Vec<u8> = Vec::new();
+            if entity.passes() {
+                // A row that is forgotten must leave nothing behind.
+                assert!(entity.number("expires_at").is_some(), "{}", entity.name);
+                let joins = |group: &Group| group.merge == Merge::Greatest;
+                assert!(entity.groups.iter().all(joins), "{}", entity.name);
+            }
             for group in entity.groups {
                 assert!(group.fields.is_sorted(), "{}", entity.name);
                 if let Merge::Register(Policy {
