@@ -152,7 +152,9 @@ impl TokenKeys {
     /// Accepts, from now on and of other nodes, tokens of exactly these issuers with their keys. `epoch` is
     /// when they were read; of two calls the later read counts.
     pub fn accept_others<'a>(&self, epoch: u64, keys: impl Iterator<Item = (&'a str, &'a [u8])>) {
-        let keys = keys.map(|(issuer, key)| verifying_key(issuer, key)).collect();
+        let keys = keys
+            .map(|(issuer, key)| verifying_key(issuer, key))
+            .collect();
         let mut others = self.others.write().unwrap_or_else(PoisonError::into_inner);
         if others.0.is_none_or(|known| known <= epoch) {
             *others = (Some(epoch), keys);

@@ -11,7 +11,6 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use thiserror::Error;
 use zeroize::Zeroizing;
 
-
 /// An Ed25519 public key (RFC 8032).
 pub type PublicKey = [u8; 32];
 

@@ -315,10 +315,7 @@ pub async fn refresh(
             let grace_ms = i64::try_from(limits::REFRESH_GRACE.as_millis()).unwrap_or(i64::MAX);
             let decision = decide(&found.record, &found.family, arrived.0, grace_ms);
             let family = found.family.after(decision, arrived.0);
-            let actor = actor.becomes(
-                who(found.owner, Role::Staff),
-                Some(found.jti.clone()),
-            );
+            let actor = actor.becomes(who(found.owner, Role::Staff), Some(found.jti.clone()));
             let entry = Entry::new(&actor, "session.refresh");
             match decision {
                 RefreshDecision::Rotate => {}
@@ -458,10 +455,17 @@ async fn know_members(app: &App, epoch: u64) -> Result<(), Error> {
     if app.tokens.others_epoch() == Some(epoch) {
         return Ok(());
     }
-    let members = app.store.read(|tx| Ok::<_, Error>(members::list(tx)?)).await?;
+    let members = app
+        .store
+        .read(|tx| Ok::<_, Error>(members::list(tx)?))
+        .await?;
     let known = members.iter().filter(|member| member.cut_seq.is_none());
-    let known: Vec<_> = known.map(|it| (issuer(&it.public_key), it.token_key)).collect();
-    let keys = known.iter().map(|(issuer, key)| (issuer.as_str(), key.as_slice()));
+    let known: Vec<_> = known
+        .map(|it| (issuer(&it.public_key), it.token_key))
+        .collect();
+    let keys = known
+        .iter()
+        .map(|(issuer, key)| (issuer.as_str(), key.as_slice()));
     app.tokens.accept_others(epoch, keys);
     Ok(())
 }

@@ -17,7 +17,9 @@ use crate::limits;
 /// forgotten.
 pub(super) fn enter_token(rows: &mut Rows<'_>, values: &[Value<'_>]) -> Result<bool, StoreError> {
     let [_, session, generation, opens, issued_at, expires_at, _] = values else {
-        return Err(StoreError::Damaged("a refresh token has other fields".into()));
+        return Err(StoreError::Damaged(
+            "a refresh token has other fields".into(),
+        ));
     };
     let (Value::Int(session), Value::Int(issued_at), Value::Int(expires_at)) =
         (session, issued_at, expires_at)

@@ -35,7 +35,8 @@ pub fn add_link(
          WHERE {column} = ? ORDER BY created_at DESC LIMIT -1 OFFSET ?)"
     );
     tx.local(&former, params![id, limits::RECOVERY_MAILS_MAX - 1])?;
-    let sql = "INSERT INTO recovery (digest, patient_id, staff_id, access_epoch, created_at, expires_at)
+    let sql =
+        "INSERT INTO recovery (digest, patient_id, staff_id, access_epoch, created_at, expires_at)
                VALUES (?, ?, ?, ?, ?, ?)";
     let epoch = access_epoch(tx, owner)?;
     let values = params![digest, patient_id, staff_id, epoch, now, expires_at.0];
@@ -79,11 +80,9 @@ pub fn add_code(
 ///
 /// # Errors
 /// When the disk fails.
-pub fn find(
-    tx: &impl Read,
-    digest: &[u8; 32],
-) -> Result<Option<(Owner, Timestamp)>, StoreError> {
-    let link = "SELECT patient_id, staff_id, expires_at, access_epoch FROM recovery WHERE digest = ?";
+pub fn find(tx: &impl Read, digest: &[u8; 32]) -> Result<Option<(Owner, Timestamp)>, StoreError> {
+    let link =
+        "SELECT patient_id, staff_id, expires_at, access_epoch FROM recovery WHERE digest = ?";
     let code = "SELECT patient_id, staff_id, expires_at, access_epoch FROM desk_code c
                 WHERE digest = ? AND NOT EXISTS (SELECT 1 FROM desk_code n WHERE n.patient_id = c.patient_id
                                                  AND (n.created_at, n.id) > (c.created_at, c.id))

@@ -86,8 +86,10 @@ pub(super) fn stored_digest(digest: &[u8; 32]) -> &[u8] {
 }
 
 /// The newest generation of a session `s`, and whether a token of it was used here.
-const GENERATION: &str = "coalesce((SELECT max(generation) FROM refresh_token WHERE session_id = s.id), 0)";
-const IS_USED: &str = "EXISTS (SELECT 1 FROM session_use u WHERE u.session_id = s.id AND u.generation >=
+const GENERATION: &str =
+    "coalesce((SELECT max(generation) FROM refresh_token WHERE session_id = s.id), 0)";
+const IS_USED: &str =
+    "EXISTS (SELECT 1 FROM session_use u WHERE u.session_id = s.id AND u.generation >=
     coalesce((SELECT max(generation) FROM refresh_token WHERE session_id = s.id), 0))";
 /// Whether a session `s` of a patient `p` or a member of staff `f` has ended.
 const IS_OVER: &str =
@@ -148,14 +150,24 @@ pub fn begin(
             None::<i64>.into(),
         ],
     )?;
-    insert_token(tx, row, &FamilyState::begin(now.0), true, digest, expires_at)
+    insert_token(
+        tx,
+        row,
+        &FamilyState::begin(now.0),
+        true,
+        digest,
+        expires_at,
+    )
 }
 
 /// Forgets a few sessions and tokens that expired, without a change.
 fn forget(tx: &WriteTx<'_>) -> Result<(), StoreError> {
     let (now, few) = (tx.now().0, limits::EXPIRED_ROWS_A_WRITE);
     let kept = i64::try_from(limits::SESSION_KEPT.as_millis()).unwrap_or(i64::MAX);
-    for (table, before) in [("session", now.saturating_sub(kept)), ("refresh_token", now)] {
+    for (table, before) in [
+        ("session", now.saturating_sub(kept)),
+        ("refresh_token", now),
+    ] {
         let sql = format!(
             "DELETE FROM {table} WHERE id IN
              (SELECT id FROM {table} WHERE expires_at < ? ORDER BY expires_at LIMIT ?)"
@@ -265,7 +277,8 @@ pub fn replace_siblings(
     family: &FamilyState,
     keep: u32,
 ) -> Result<(), StoreError> {
-    let sql = "SELECT id FROM refresh_token WHERE session_id = ? AND generation = ? AND replaced = 0
+    let sql =
+        "SELECT id FROM refresh_token WHERE session_id = ? AND generation = ? AND replaced = 0
                ORDER BY issued_at DESC, id DESC LIMIT -1 OFFSET ?";
     let values = params![session, generation(family)?, keep];
     let replaced: Vec<i64> = all(tx, sql, values, |row| row.get(0))?;
@@ -314,10 +327,7 @@ pub fn revoke_all(
 
 /// Ends sessions whose refresh token was exchanged by two nodes, see `families.rs`. Each node that finds it
 /// says so: whatever rows others have forgotten, all come to know.
-pub(super) fn end_forked(
-    tx: &mut WriteTx<'_>,
-    sessions: &BTreeSet<i64>,
-) -> Result<(), StoreError> {
+pub(super) fn end_forked(tx: &mut WriteTx<'_>, sessions: &BTreeSet<i64>) -> Result<(), StoreError> {
     let sql = "SELECT jti, patient_id, staff_id FROM session WHERE id = ? AND revoked_at IS NULL";
     for session in sessions {
         let read = |row: &Row<'_>| Ok((row.get(0)?, Owner::from_row(row, 1)?));
@@ -328,7 +338,9 @@ pub(super) fn end_forked(
         let actor = Actor::system().becomes(Who::System, Some(jti));
         let entry = Entry::new(&actor, "session.refresh")
             .outcome(Outcome::Denied)
-            .detail("exchanged at two nodes that were cut off from each other: the session was ended");
+            .detail(
+                "exchanged at two nodes that were cut off from each other: the session was ended",
+            );
         tx.append_audit(&match owner {
             Owner::Patient(id) => entry.of_patient(id).on(Object::Patient, id),
             Owner::Staff(id) => entry.on(Object::Staff, id),

@@ -10,7 +10,9 @@ const DOCTOR: (&str, &str) = ("dra.paz", "nueve perros cantan");
 const ANA: (&str, &str) = ("30111222", "una clave 55");
 
 fn create(day: u8) -> String {
-    format!("/glucose/create?glucose_level=132&reading_type=CENA&created_at=2026-03-0{day}T00:04:09Z")
+    format!(
+        "/glucose/create?glucose_level=132&reading_type=CENA&created_at=2026-03-0{day}T00:04:09Z"
+    )
 }
 
 async fn refresh(client: &Client, token: &Value) -> Answer {
@@ -50,7 +52,10 @@ async fn a_phone_stays_logged_in_when_its_node_is_switched_off() {
         "hospital_account": "HC-77", "password": ANA.1
     });
     let patient_id = doctor.post_json("/users/", &ana).await.expect(200)["user_id"].clone();
-    let tokens = Client::new(&a.patient_url, None).token(ANA).await.expect(200);
+    let tokens = Client::new(&a.patient_url, None)
+        .token(ANA)
+        .await
+        .expect(200);
     let access = tokens["access_token"].as_str().unwrap().to_owned();
     let phone = Client::new(&a.patient_url, Some(access));
     let first = phone.post(&create(6)).await.expect(201);
@@ -86,6 +91,10 @@ async fn a_phone_stays_logged_in_when_its_node_is_switched_off() {
     until(&home, "/users/me", 401).await;
     let refused = refresh(&home, &next["refresh_token"]).await;
     assert_eq!(refused.status, 401);
-    let history = Client::log_in(&a.patient_url, ANA).await.get("/glucose/mine").await.expect(200);
+    let history = Client::log_in(&a.patient_url, ANA)
+        .await
+        .get("/glucose/mine")
+        .await
+        .expect(200);
     assert_eq!(ids(&history), expected);
 }

@@ -89,7 +89,9 @@ async fn ten_parallel_refreshes_make_one_generation() {
         let refreshes = (0..10).map(|_| clinic.refresh(&current));
         let answers = futures_util::future::join_all(refreshes).await;
         let answers: Vec<_> = answers.into_iter().map(Result::unwrap).collect();
-        let generation = clinic.number("SELECT max(generation) FROM refresh_token").await;
+        let generation = clinic
+            .number("SELECT max(generation) FROM refresh_token")
+            .await;
         assert_eq!(generation, step);
         let texts = answers.iter().map(|tokens| tokens.refresh.expose());
         assert_eq!(texts.collect::<std::collections::BTreeSet<_>>().len(), 10);

@@ -32,7 +32,12 @@ impl Network {
     /// Nodes that know one patient with a password.
     async fn with_patient(count: u8) -> (Self, Actor) {
         let net = Self::of(count).await;
-        let hash = net.nodes[0].hasher.hash(&secret(PASSWORD)).await.unwrap().to_stored();
+        let hash = net.nodes[0]
+            .hasher
+            .hash(&secret(PASSWORD))
+            .await
+            .unwrap()
+            .to_stored();
         let ana = patient_with(&net.nodes[0], DNI.parse().unwrap(), &hash).await;
         net.heal().await;
         (net, ana)
@@ -60,7 +65,9 @@ impl Network {
 
     async fn log_out(&self, node: usize, tokens: &Tokens) {
         let token = tokens.refresh.expose();
-        sessions::revoke(&self.nodes[node], &anonymous(), token).await.unwrap();
+        sessions::revoke(&self.nodes[node], &anonymous(), token)
+            .await
+            .unwrap();
     }
 
     /// Both kinds of token, at every node.
@@ -102,7 +109,10 @@ async fn a_session_begun_at_one_node_goes_on_at_another() {
     net.pass(40 * MINUTE_MS);
     let third = net.refresh(0, &next).await.unwrap();
     assert_eq!(code(&net.authenticate(0, &third).await), "ok");
-    assert_eq!(digests(&net.nodes[0]).await["refused_op"], Vec::<String>::new());
+    assert_eq!(
+        digests(&net.nodes[0]).await["refused_op"],
+        Vec::<String>::new()
+    );
 }
 
 #[tokio::test]
@@ -141,7 +151,9 @@ async fn a_block_ends_the_sessions_that_it_did_not_know_too() {
     let known = net.log_in(0, PASSWORD).await.unwrap();
     net.heal().await;
     let id = ana.patient_id().unwrap();
-    accounts::toggle_blocked(&net.nodes[1], &boss, id, None).await.unwrap();
+    accounts::toggle_blocked(&net.nodes[1], &boss, id, None)
+        .await
+        .unwrap();
     let unknown = net.log_in(0, PASSWORD).await.unwrap();
     net.heal().await;
     net.assert_same().await;
@@ -149,7 +161,9 @@ async fn a_block_ends_the_sessions_that_it_did_not_know_too() {
     net.assert_over(&unknown).await;
     assert_eq!(code(&net.log_in(0, PASSWORD).await), "blocked");
     // Let in again, the sessions stay ended.
-    accounts::toggle_blocked(&net.nodes[0], &boss, id, None).await.unwrap();
+    accounts::toggle_blocked(&net.nodes[0], &boss, id, None)
+        .await
+        .unwrap();
     net.heal().await;
     net.assert_over(&known).await;
     net.assert_over(&unknown).await;
@@ -164,7 +178,9 @@ async fn a_new_password_ends_all_sessions_but_the_one_it_came_from() {
     net.heal().await;
     let me = net.authenticate(1, &mine).await.unwrap();
     let (old, new) = (secret(PASSWORD), secret(OTHER));
-    accounts::change_password(&net.nodes[1], &me, old, new).await.unwrap();
+    accounts::change_password(&net.nodes[1], &me, old, new)
+        .await
+        .unwrap();
     let unknown = net.log_in(0, PASSWORD).await.unwrap();
     net.heal().await;
     net.assert_same().await;
@@ -286,7 +302,8 @@ async fn a_node_that_comes_back_after_a_month_learns_what_went_on() {
     assert_eq!(code(&net.authenticate(1, &tokens).await), "ok");
     assert_eq!(code(&net.refresh(1, &tokens).await), "ok");
     // Tokens that had expired when they came were not stored.
-    let old = "SELECT count(*) FROM refresh_token WHERE session_id = 1 AND generation BETWEEN 1 AND 7";
+    let old =
+        "SELECT count(*) FROM refresh_token WHERE session_id = 1 AND generation BETWEEN 1 AND 7";
     assert_eq!(net.number(1, old).await, 0);
 }
 
@@ -307,13 +324,19 @@ async fn ids_of_forgotten_rows_are_not_given_out_again_after_a_restart() {
     for expected in 1..=3 {
         let store = crate::store::Store::open(dir.path(), key, clock.clone()).unwrap();
         let job = move |tx: &mut WriteTx<'_>| {
-            let (name, email) = (Username::parse("paz").unwrap(), Email::parse("a@b.co").unwrap());
+            let (name, email) = (
+                Username::parse("paz").unwrap(),
+                Email::parse("a@b.co").unwrap(),
+            );
             let boss = crate::store::staff::insert(tx, &name, &email, "hash", Role::Admin)?;
             rows::begin(tx, "x", Owner::Staff(boss), &[7; 32], tx.now())?;
             let sql = "SELECT max(id) FROM session";
             let id: i64 = tx.connection().query_row(sql, [], |row| row.get(0))?;
             tx.connection().execute("DELETE FROM session", [])?;
-            Ok::<_, StoreError>(tx.audit(&Entry::new(&Actor::system(), "test.begin"))?.with(id))
+            Ok::<_, StoreError>(
+                tx.audit(&Entry::new(&Actor::system(), "test.begin"))?
+                    .with(id),
+            )
         };
         assert_eq!(store.write(Lane::Interactive, job).await.unwrap(), expected);
         store.close();
@@ -331,7 +354,10 @@ async fn a_node_that_was_thrown_out_hands_out_no_good_tokens() {
     revoke(&net.nodes[0], &boss, 2).await.unwrap();
     pull(&net.nodes[1], &net.nodes[0]).await;
     for node in 0..2 {
-        assert_eq!(code(&net.authenticate(node, &tokens).await), "unauthenticated");
+        assert_eq!(
+            code(&net.authenticate(node, &tokens).await),
+            "unauthenticated"
+        );
         // The session was begun before, and goes on at a node that belongs to the network.
         let next = net.refresh(node, &tokens).await.unwrap();
         assert_eq!(code(&net.authenticate(node, &next).await), "ok");
@@ -351,12 +377,18 @@ async fn a_code_of_the_desk_works_at_another_node_and_once() {
     let reset = async |node: usize, text: &str| {
         code(&recovery::reset(&net.nodes[node], &anonymous(), text, secret(OTHER)).await)
     };
-    assert_eq!(reset(1, former.grouped().expose()).await, "recovery_invalid");
+    assert_eq!(
+        reset(1, former.grouped().expose()).await,
+        "recovery_invalid"
+    );
     assert_eq!(reset(1, desk.grouped().expose()).await, "ok");
     net.heal().await;
     net.assert_same().await;
     for node in 0..2 {
-        assert_eq!(reset(node, desk.grouped().expose()).await, "recovery_invalid");
+        assert_eq!(
+            reset(node, desk.grouped().expose()).await,
+            "recovery_invalid"
+        );
         assert_eq!(code(&net.log_in(node, OTHER).await), "ok");
     }
     net.assert_over(&session).await;
@@ -366,7 +398,12 @@ async fn a_code_of_the_desk_works_at_another_node_and_once() {
 #[tokio::test]
 async fn log_ins_of_a_person_registered_twice_go_on() {
     let net = Network::of(2).await;
-    let hash = net.nodes[0].hasher.hash(&secret(PASSWORD)).await.unwrap().to_stored();
+    let hash = net.nodes[0]
+        .hasher
+        .hash(&secret(PASSWORD))
+        .await
+        .unwrap()
+        .to_stored();
     let dni = DNI.parse().unwrap();
     let here = patient_with(&net.nodes[0], dni, &hash).await;
     patient_with(&net.nodes[1], dni, &hash).await;
@@ -378,4 +415,41 @@ async fn log_ins_of_a_person_registered_twice_go_on() {
         assert_eq!(net.authenticate(node, &next).await.unwrap().who, here.who);
         net.heal().await;
     }
+}
+
+/// All nodes keep the log for ever: what a log-in and a refresh add to it is little more than what is random
+/// in them (32 and 16 bytes).
+#[tokio::test]
+async fn a_log_in_and_a_refresh_add_little_to_the_log() {
+    let (net, _) = Network::with_patient(2).await;
+    let run_from = async |from: u64| {
+        let run = run_after(&net.nodes[0], ReplicaNumber::FOUNDER, from)
+            .await
+            .unwrap();
+        let (_, run) = run.unwrap();
+        let changes = usize::try_from(run.seqs.1 - run.seqs.0 + 1).unwrap();
+        (run.seqs.1, changes, run.bytes.len() / changes)
+    };
+    let (begin, ..) = run_from(0).await;
+    let mut phones = Vec::new();
+    for _ in 0..32 {
+        phones.push(net.log_in(0, PASSWORD).await.unwrap());
+        net.pass(90_000);
+    }
+    let (refreshes, changes, bytes) = run_from(begin).await;
+    assert!(
+        changes == 32 && bytes <= 48,
+        "{changes} log-ins of {bytes} bytes"
+    );
+    for _ in 0..4 {
+        for phone in &mut phones {
+            net.pass(31_000);
+            *phone = net.refresh(0, phone).await.unwrap();
+        }
+    }
+    let (_, changes, bytes) = run_from(refreshes).await;
+    assert!(
+        changes == 128 && bytes <= 20,
+        "{changes} refreshes of {bytes} bytes"
+    );
 }

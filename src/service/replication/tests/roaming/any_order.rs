@@ -47,9 +47,17 @@ impl History {
             rows::begin(tx, "session", owner, &digest, expires_at)?;
             tx.audit(&Entry::new(&Actor::system(), "test.begin"))
         };
-        net.nodes[0].store.write::<_, StoreError, _>(Lane::Interactive, job).await.unwrap();
+        net.nodes[0]
+            .store
+            .write::<_, StoreError, _>(Lane::Interactive, job)
+            .await
+            .unwrap();
         net.heal().await;
-        Self { net, owner, tokens: vec![first.expose().to_owned()] }
+        Self {
+            net,
+            owner,
+            tokens: vec![first.expose().to_owned()],
+        }
     }
 
     async fn present(&self, node: usize, token: &str) -> Result<Tokens, Error> {
@@ -62,11 +70,14 @@ impl History {
         match step {
             Step::Refresh(node, token) => {
                 let next = self.present(node, token.get(&self.tokens).as_str()).await;
-                self.tokens.extend(next.ok().map(|next| next.refresh.expose().to_owned()));
+                self.tokens
+                    .extend(next.ok().map(|next| next.refresh.expose().to_owned()));
             }
             Step::LogOut(node, token) => {
                 let token = token.get(&self.tokens).as_str();
-                sessions::revoke(&net.nodes[node], &anonymous(), token).await.unwrap();
+                sessions::revoke(&net.nodes[node], &anonymous(), token)
+                    .await
+                    .unwrap();
             }
             Step::EndAll(node) => {
                 let owner = self.owner;
@@ -74,7 +85,11 @@ impl History {
                     rows::revoke_all(tx, owner, None)?;
                     tx.audit(&Entry::new(&Actor::system(), "test.end"))
                 };
-                net.nodes[node].store.write::<_, StoreError, _>(Lane::Interactive, job).await.unwrap();
+                net.nodes[node]
+                    .store
+                    .write::<_, StoreError, _>(Lane::Interactive, job)
+                    .await
+                    .unwrap();
             }
             Step::Pull(to, from) if to == from => {}
             Step::Pull(to, from) => {
@@ -86,7 +101,9 @@ impl History {
 
     /// Whether the session is over at a node.
     async fn is_over(&self, node: usize) -> bool {
-        let read = self.net.nodes[node].store.read(|tx| Ok::<_, StoreError>(rows::status(tx, "session")?));
+        let read = self.net.nodes[node]
+            .store
+            .read(|tx| rows::status(tx, "session"));
         read.await.unwrap().unwrap().revoked
     }
 }
@@ -105,13 +122,17 @@ async fn play(steps: &[Step]) {
     let net = &history.net;
     assert_eq!(net.number(0, "SELECT count(*) FROM refused_op").await, 0);
     // Counted from the rows, apart from the code that finds it as they come.
-    let forks = "SELECT count(*) FROM refresh_token a JOIN refresh_token b USING (session_id, generation)
+    let forks =
+        "SELECT count(*) FROM refresh_token a JOIN refresh_token b USING (session_id, generation)
                  WHERE a.opens AND b.opens AND a.issued_at > b.issued_at + 30000";
     let forked = net.number(0, forks).await > 0;
     assert_eq!(history.is_over(0).await, ended || forked);
     if ended || forked {
         for (node, token) in (0..3).cycle().zip(&history.tokens) {
-            assert_eq!(code(&history.present(node, token).await), "bad_refresh_token");
+            assert_eq!(
+                code(&history.present(node, token).await),
+                "bad_refresh_token"
+            );
         }
     }
 }
