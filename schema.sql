@@ -59,7 +59,9 @@ CREATE TABLE patient (
     former_times_measured   INTEGER NOT NULL DEFAULT 0 CHECK (former_times_measured >= 0),
     former_max_streak       INTEGER NOT NULL DEFAULT 0 CHECK (former_max_streak >= 0),
     created_at              INTEGER NOT NULL,
-    updated_at              INTEGER NOT NULL
+    updated_at              INTEGER NOT NULL,
+    -- Sessions and codes that were begun at a lower one have ended. Raised by a block and a new password.
+    access_epoch            INTEGER NOT NULL
 ) STRICT;
 
 -- Not UNIQUE: two nodes that were cut off from each other may each have registered the same person.
@@ -86,7 +88,8 @@ CREATE TABLE staff (
     password_hash           TEXT    NOT NULL,
     password_reset_required INTEGER NOT NULL DEFAULT 0 CHECK (password_reset_required IN (0, 1)),
     created_at              INTEGER NOT NULL,
-    updated_at              INTEGER NOT NULL
+    updated_at              INTEGER NOT NULL,
+    access_epoch            INTEGER NOT NULL
 ) STRICT;
 
 CREATE INDEX staff_by_username ON staff (username);
@@ -244,45 +247,80 @@ CREATE TABLE resolution (
     created_at                  INTEGER NOT NULL
 ) STRICT;
 
--- [local until sessions replicate] One log-in on one device: a family of refresh tokens, with the
--- state that src/auth/refresh.rs decides by.
+-- [replicated] One log-in on one device: a family of refresh tokens. Rows that expired long ago are
+-- forgotten without a change (limits::SESSION_KEPT), here and in the two tables below: what is
+-- rebuilt from the log has expired all the same.
 CREATE TABLE session (
-    id              TEXT    PRIMARY KEY,
+    id              INTEGER PRIMARY KEY,
+    -- Random: what access tokens and the audit log call it. Not a secret.
+    jti             TEXT    NOT NULL,
     patient_id      INTEGER REFERENCES patient (id),
     staff_id        INTEGER REFERENCES staff (id),
-    generation      INTEGER NOT NULL,
-    -- Whether a token of that generation was used: its owner has it, and needs no older one.
-    generation_used INTEGER NOT NULL DEFAULT 0 CHECK (generation_used IN (0, 1)),
-    issued_at       INTEGER NOT NULL,
+    -- That of its account when it began, or when its bearer chose another password.
+    access_epoch    INTEGER NOT NULL,
     created_at      INTEGER NOT NULL,
+    -- When the newest of its tokens expires.
     expires_at      INTEGER NOT NULL,
     revoked_at      INTEGER,
     CHECK ((patient_id IS NULL) <> (staff_id IS NULL))
-) STRICT, WITHOUT ROWID;
+) STRICT;
 
+-- Not UNIQUE, like the other digests and names that peers bring: what one of them makes up must not
+-- depend on the order of arrival.
+CREATE INDEX session_by_jti ON session (jti);
 CREATE INDEX session_by_patient ON session (patient_id) WHERE patient_id IS NOT NULL;
-CREATE INDEX session_by_staff ON session (staff_id) WHERE staff_id IS NOT NULL;
 CREATE INDEX session_by_expiry ON session (expires_at);
 
--- [local until sessions replicate] Every refresh token that was handed out, as a digest. Old ones
--- stay until they expire: an old token that turns up shows that two parties hold the family.
+-- [replicated] Every refresh token that was handed out: the first half of its digest. Old ones stay
+-- until they expire: an old token that turns up shows that two parties hold the family.
 CREATE TABLE refresh_token (
-    digest          BLOB    PRIMARY KEY CHECK (length(digest) = 32),
-    session_id      TEXT    NOT NULL REFERENCES session (id) ON DELETE CASCADE,
-    generation      INTEGER NOT NULL,
-    replaced        INTEGER NOT NULL DEFAULT 0 CHECK (replaced IN (0, 1)),
+    id              INTEGER PRIMARY KEY,
+    digest          BLOB    NOT NULL CHECK (length(digest) = 16),
+    session_id      INTEGER NOT NULL REFERENCES session (id) ON DELETE CASCADE,
+    generation      INTEGER NOT NULL CHECK (generation >= 0),
+    -- 1 when it opened its generation, 0 when the generation was open already (a lost answer).
+    opens           INTEGER NOT NULL CHECK (opens IN (0, 1)),
     issued_at       INTEGER NOT NULL,
-    expires_at      INTEGER NOT NULL
-) STRICT, WITHOUT ROWID;
+    expires_at      INTEGER NOT NULL,
+    replaced        INTEGER NOT NULL DEFAULT 0 CHECK (replaced IN (0, 1))
+) STRICT;
 
-CREATE INDEX refresh_token_by_session ON refresh_token (session_id, generation);
+CREATE INDEX refresh_token_by_digest ON refresh_token (digest);
+CREATE INDEX refresh_token_by_session ON refresh_token (session_id, generation, issued_at);
+CREATE INDEX refresh_token_by_expiry ON refresh_token (expires_at);
 
--- [local] Recovery links (mail) and one-time codes (handed out at the desk). Digests only.
+-- [local] The newest generation of a session of which an access token was accepted here: its owner
+-- has it, and needs no older refresh token.
+CREATE TABLE session_use (
+    session_id      INTEGER PRIMARY KEY REFERENCES session (id) ON DELETE CASCADE,
+    generation      INTEGER NOT NULL
+) STRICT;
+
+-- [replicated] One-time codes handed out at the desk: the first half of the digest. The newest of an
+-- account counts, while its epoch is the account's.
+CREATE TABLE desk_code (
+    id              INTEGER PRIMARY KEY,
+    digest          BLOB    NOT NULL CHECK (length(digest) = 16),
+    patient_id      INTEGER REFERENCES patient (id),
+    staff_id        INTEGER REFERENCES staff (id),
+    access_epoch    INTEGER NOT NULL,
+    created_at      INTEGER NOT NULL,
+    expires_at      INTEGER NOT NULL,
+    CHECK ((patient_id IS NULL) <> (staff_id IS NULL))
+) STRICT;
+
+CREATE INDEX desk_code_by_digest ON desk_code (digest);
+CREATE INDEX desk_code_by_patient ON desk_code (patient_id, created_at) WHERE patient_id IS NOT NULL;
+CREATE INDEX desk_code_by_staff ON desk_code (staff_id, created_at) WHERE staff_id IS NOT NULL;
+CREATE INDEX desk_code_by_expiry ON desk_code (expires_at);
+
+-- [local] Recovery links that this node mailed. Digests only. Anybody can ask for one, so they are
+-- not replicated: the logs would grow at a stranger's word.
 CREATE TABLE recovery (
     digest          BLOB    PRIMARY KEY CHECK (length(digest) = 32),
     patient_id      INTEGER REFERENCES patient (id),
     staff_id        INTEGER REFERENCES staff (id),
-    kind            TEXT    NOT NULL CHECK (kind IN ('mail', 'desk')),
+    access_epoch    INTEGER NOT NULL,
     created_at      INTEGER NOT NULL,
     expires_at      INTEGER NOT NULL,
     CHECK ((patient_id IS NULL) <> (staff_id IS NULL))
@@ -290,6 +328,13 @@ CREATE TABLE recovery (
 
 CREATE INDEX recovery_by_patient ON recovery (patient_id) WHERE patient_id IS NOT NULL;
 CREATE INDEX recovery_by_staff ON recovery (staff_id) WHERE staff_id IS NOT NULL;
+
+-- [local] The last row ids that this replica gave out in tables whose rows are forgotten: no id may
+-- be given out twice.
+CREATE TABLE row_counter (
+    entity          INTEGER PRIMARY KEY,
+    last            INTEGER NOT NULL
+) STRICT;
 
 -- [local] Invitations to the network that this node gave out. Digests only.
 CREATE TABLE invitation (

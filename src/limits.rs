@@ -156,6 +156,10 @@ pub const OPAQUE_BYTES_MAX: usize = 128;
 /// may linger in the node (20 s): a straggler must never look like a thief.
 pub const REFRESH_GRACE: Duration = Duration::from_secs(30);
 
+/// How long a session is remembered after it expired. A node that was cut off for longer than that may bring a
+/// newer token of a session that is forgotten here, and its bearer must log in again.
+pub const SESSION_KEPT: Duration = Duration::from_secs(90 * 24 * 3600);
+
 /// Refresh tokens of one generation that are valid side by side. A phone may send ten refreshes at
 /// once, twice more while those linger, and keep the first answer.
 pub const REFRESH_SIBLINGS_MAX: u32 = 32;

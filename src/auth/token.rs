@@ -12,7 +12,9 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::sync::{PoisonError, RwLock};
 
+use aws_lc_rs::digest;
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -93,13 +95,18 @@ struct VerifyingKey {
     key: DecodingKey,
 }
 
+/// Keys by their names.
+type Keys = HashMap<String, VerifyingKey>;
+
 /// The signing key of this node and every key whose tokens it accepts.
 pub struct TokenKeys {
     issuer: String,
     key_id: String,
     public_key: Vec<u8>,
     signing: EncodingKey,
-    verifying: HashMap<String, VerifyingKey>,
+    verifying: Keys,
+    /// Those of the other nodes, and as of when.
+    others: RwLock<(Option<u64>, Keys)>,
 }
 
 impl TokenKeys {
@@ -128,20 +135,36 @@ impl TokenKeys {
             public_key: public_key.clone(),
             signing: EncodingKey::from_ed_der(pkcs8),
             verifying: HashMap::new(),
+            others: RwLock::default(),
         };
         Ok(keys.accepting(issuer, &public_key))
     }
 
     /// Also accepts tokens that `issuer` signed with the Ed25519 key `public_key` (32 bytes): an
-    /// older key of this node after a rotation, or the key of another node of the network.
+    /// older key of this node after a rotation.
     #[must_use]
     pub fn accepting(mut self, issuer: &str, public_key: &[u8]) -> Self {
-        let key = VerifyingKey {
-            issuer: issuer.to_owned(),
-            key: DecodingKey::from_ed_der(public_key),
-        };
-        self.verifying.insert(key_id(public_key), key);
+        let (id, key) = verifying_key(issuer, public_key);
+        self.verifying.insert(id, key);
         self
+    }
+
+    /// Accepts, from now on and of other nodes, tokens of exactly these issuers with their keys. `epoch` is
+    /// when they were read; of two calls the later read counts.
+    pub fn accept_others<'a>(&self, epoch: u64, keys: impl Iterator<Item = (&'a str, &'a [u8])>) {
+        let keys = keys
+            .map(|(issuer, key)| verifying_key(issuer, key))
+            .collect();
+        let mut others = self.others.write().unwrap_or_else(PoisonError::into_inner);
+        if others.0.is_none_or(|known| known <= epoch) {
+            *others = (Some(epoch), keys);
+        }
+    }
+
+    /// When the keys of the other nodes were read; `None` before the first time.
+    #[must_use]
+    pub fn others_epoch(&self) -> Option<u64> {
+        self.others.read().unwrap_or_else(PoisonError::into_inner).0
     }
 
     /// The public half of the signing key (32 bytes), for other nodes.
@@ -184,7 +207,10 @@ impl TokenKeys {
         now_s: i64,
     ) -> Result<Claims, TokenError> {
         let header = strict_header(token).ok_or(TokenError::Invalid)?;
-        let key = self.verifying.get(&header.kid).ok_or(TokenError::Invalid)?;
+        let others = self.others.read().unwrap_or_else(PoisonError::into_inner);
+        let known = self.verifying.get(&header.kid);
+        let known = known.or_else(|| others.1.get(&header.kid));
+        let key = known.ok_or(TokenError::Invalid)?;
         let validation = validation(&key.issuer, audience);
         let wire = jsonwebtoken::decode::<WireClaims>(token, &key.key, &validation)
             .map_err(|_| TokenError::Invalid)?
@@ -274,6 +300,24 @@ fn validation(issuer: &str, audience: Audience) -> Validation {
     validation.set_issuer(&[issuer]);
     validation.set_audience(&[audience.as_str()]);
     validation
+}
+
+/// A key with its name.
+fn verifying_key(issuer: &str, public_key: &[u8]) -> (String, VerifyingKey) {
+    let key = VerifyingKey {
+        issuer: issuer.to_owned(),
+        key: DecodingKey::from_ed_der(public_key),
+    };
+    (key_id(public_key), key)
+}
+
+/// The issuer of a node's tokens, from the key that the node is known by: first half of its SHA-256 in
+/// hexadecimal, 32 characters.
+#[must_use]
+pub fn issuer(node_key: &[u8; 32]) -> String {
+    let digest = digest::digest(&digest::SHA256, node_key);
+    let half = &digest.as_ref()[..16];
+    half.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The name of a key: the first 16 hexadecimal digits of the BLAKE3 hash of the public key.

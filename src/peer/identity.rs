@@ -11,8 +11,6 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use thiserror::Error;
 use zeroize::Zeroizing;
 
-use super::hex;
-
 /// An Ed25519 public key (RFC 8032).
 pub type PublicKey = [u8; 32];
 
@@ -110,11 +108,10 @@ impl Identity {
     }
 }
 
-/// First half of the SHA-256 of the key in hexadecimal: 32 characters.
+/// First half of the SHA-256 of the key in hexadecimal: 32 characters. Also the issuer of the node's access tokens.
 #[must_use]
 pub fn node_id(key: &PublicKey) -> String {
-    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, key);
-    hex(&digest.as_ref()[..16])
+    crate::auth::token::issuer(key)
 }
 
 #[cfg(test)]

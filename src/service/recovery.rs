@@ -14,8 +14,8 @@ use crate::auth::token::Audience;
 use crate::domain::actor::{Actor, Role};
 use crate::domain::audit::{Entry, Outcome};
 use crate::domain::text::Invalid;
-use crate::store::sessions::{self, Owner, RecoveryKind};
-use crate::store::{Lane, Read, patients, staff};
+use crate::store::sessions::{self, Owner};
+use crate::store::{Lane, Read, patients, recovery as codes, staff};
 
 /// Sends a recovery link to the account with this address (or user name, for staff), if there is
 /// one.
@@ -57,13 +57,7 @@ pub async fn request_mail(
             let Some((owner, email)) = recipient(tx, audience, &name)? else {
                 return Ok(tx.audit(&entry.outcome(Outcome::Failed))?.with(None));
             };
-            sessions::add_recovery(
-                tx,
-                owner,
-                RecoveryKind::Mail,
-                &digest,
-                after(tx.now(), lifetime),
-            )?;
+            codes::add_link(tx, owner, &digest, after(tx.now(), lifetime))?;
             Ok::<_, Error>(tx.audit(&concerning(entry, owner))?.with(Some(email)))
         })
         .await?;
@@ -118,13 +112,8 @@ async fn make_code(app: &App, actor: &Actor, owner: Owner) -> Result<DeskCode, E
             if !exists {
                 return Err(Error::NotFound("User not found"));
             }
-            sessions::add_recovery(
-                tx,
-                owner,
-                RecoveryKind::Desk,
-                &digest,
-                after(tx.now(), lifetime),
-            )?;
+            let expires_at = after(tx.now(), lifetime);
+            codes::add_code(tx, owner, &digest, expires_at)?;
             Ok(tx.audit(&concerning(Entry::new(&actor, "recovery.desk_code"), owner))?)
         })
         .await?;
@@ -171,7 +160,6 @@ async fn try_reset(app: &App, actor: &Actor, code: &str, password: Secret) -> Re
             let owner = usable(tx, &digest)?;
             store_password(tx, owner, &hash, false)?;
             sessions::revoke_all(tx, owner, None)?;
-            sessions::forget_recoveries(tx, owner)?;
             let actor = actor.becomes(who(owner, Role::Staff), None);
             Ok(tx.audit(&concerning(Entry::new(&actor, "recovery.reset"), owner))?)
         })
@@ -179,7 +167,7 @@ async fn try_reset(app: &App, actor: &Actor, code: &str, password: Secret) -> Re
 }
 
 fn usable(tx: &impl Read, digest: &[u8; 32]) -> Result<Owner, Error> {
-    let (owner, expires_at) = sessions::recovery(tx, digest)?.ok_or(Error::RecoveryInvalid)?;
+    let (owner, expires_at) = codes::find(tx, digest)?.ok_or(Error::RecoveryInvalid)?;
     if tx.now() >= expires_at {
         Err(Error::RecoveryExpired)
     } else {

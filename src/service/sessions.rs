@@ -10,13 +10,13 @@ use crate::auth::opaque::{OpaqueToken, Purpose};
 use crate::auth::password::PasswordHash;
 use crate::auth::refresh::{FamilyState, RefreshDecision, decide};
 use crate::auth::throttle::Attempt;
-use crate::auth::token::{Audience, Claims, TokenError};
+use crate::auth::token::{Audience, Claims, TokenError, issuer};
 use crate::domain::actor::{Actor, Role, Who};
 use crate::domain::audit::{Entry, Object, Outcome};
 use crate::domain::time::Timestamp;
 use crate::limits;
 use crate::store::sessions::{self, Owner, Presented, SessionStatus};
-use crate::store::{Lane, Read, WriteTx, patients, staff};
+use crate::store::{Lane, Read, WriteTx, members, patients, staff};
 
 /// What a log-in or refresh hands out.
 #[derive(Clone, Debug)]
@@ -226,7 +226,6 @@ pub(super) async fn choose_password(
         }
         store_password(tx, owner, &hash, false)?;
         sessions::revoke_all(tx, owner, Some(session))?;
-        sessions::forget_recoveries(tx, owner)?;
         Ok(tx.audit(&entry)?)
     });
     let result = write.await;
@@ -316,18 +315,15 @@ pub async fn refresh(
             let grace_ms = i64::try_from(limits::REFRESH_GRACE.as_millis()).unwrap_or(i64::MAX);
             let decision = decide(&found.record, &found.family, arrived.0, grace_ms);
             let family = found.family.after(decision, arrived.0);
-            let actor = actor.becomes(
-                who(found.owner, Role::Staff),
-                Some(found.session_id.clone()),
-            );
+            let actor = actor.becomes(who(found.owner, Role::Staff), Some(found.jti.clone()));
             let entry = Entry::new(&actor, "session.refresh");
             match decision {
                 RefreshDecision::Rotate => {}
                 RefreshDecision::Retry { siblings_kept } => {
-                    sessions::replace_siblings(tx, &found.session_id, &family, siblings_kept)?;
+                    sessions::replace_siblings(tx, found.session, &family, siblings_kept)?;
                 }
                 RefreshDecision::Reuse => {
-                    sessions::revoke(tx, &found.session_id)?;
+                    sessions::revoke(tx, found.session)?;
                     let entry = entry
                         .outcome(Outcome::Denied)
                         .detail("reused: the session was ended");
@@ -338,13 +334,13 @@ pub async fn refresh(
                 }
             }
             let expires_at = after(tx.now(), lifetime);
-            sessions::advance(tx, &found.session_id, &family, &next_digest, expires_at)?;
+            sessions::advance(tx, &found, &family, &next_digest, expires_at)?;
             Ok(tx
                 .audit(&entry)?
                 .with(Ok((found, family.generation, subject))))
         })
         .await??;
-    let session = (found.session_id, generation);
+    let session = (found.jti, generation);
     tokens(app, audience, found.owner, subject, session, &next)
 }
 
@@ -380,8 +376,8 @@ pub async fn revoke(app: &App, actor: &Actor, token: &str) -> Result<(), Error> 
         .store
         .write(Lane::Essential, move |tx| {
             let found = sessions::presented(tx, &digest)?.ok_or(Error::BadRefreshToken)?;
-            sessions::revoke(tx, &found.session_id)?;
-            let actor = actor.becomes(who(found.owner, Role::Staff), Some(found.session_id));
+            sessions::revoke(tx, found.session)?;
+            let actor = actor.becomes(who(found.owner, Role::Staff), Some(found.jti));
             Ok(tx.audit(&Entry::new(&actor, "session.log_out"))?)
         })
         .await;
@@ -420,6 +416,7 @@ async fn match_session(app: &App, audience: Audience, token: &str) -> Result<Cac
     if let Some(session) = app.session_cache.get(&key, epoch, now_s) {
         return Ok(session);
     }
+    know_members(app, epoch).await?;
     let claims = app
         .tokens
         .verify(token, audience, now_s)
@@ -450,6 +447,27 @@ async fn match_session(app: &App, audience: Audience, token: &str) -> Result<Cac
     };
     app.session_cache.put(key, session.clone());
     Ok(session)
+}
+
+/// Accepts the tokens of all nodes of the network but those thrown out, as of this session epoch, which rises
+/// whenever they change.
+async fn know_members(app: &App, epoch: u64) -> Result<(), Error> {
+    if app.tokens.others_epoch() == Some(epoch) {
+        return Ok(());
+    }
+    let members = app
+        .store
+        .read(|tx| Ok::<_, Error>(members::list(tx)?))
+        .await?;
+    let known = members.iter().filter(|member| member.cut_seq.is_none());
+    let known: Vec<_> = known
+        .map(|it| (issuer(&it.public_key), it.token_key))
+        .collect();
+    let keys = known
+        .iter()
+        .map(|(issuer, key)| (issuer.as_str(), key.as_slice()));
+    app.tokens.accept_others(epoch, keys);
+    Ok(())
 }
 
 /// The session and the token must speak of the same account.

@@ -11,7 +11,7 @@ use super::{App, Broker, Lifetimes, SessionCache};
 use crate::auth::SystemRandom;
 use crate::auth::password::{HasherLimits, PasswordHasher};
 use crate::auth::throttle::{Throttle, ThrottleLimits};
-use crate::auth::token::TokenKeys;
+use crate::auth::token::{TokenKeys, issuer};
 use crate::clock::Clock;
 use crate::store::{NewReplica, Store};
 
@@ -53,7 +53,7 @@ pub(crate) fn app_in(dir: &Path, signer: Signer, clock: Arc<dyn Clock>) -> App {
     App {
         store: Store::open(dir, AUDIT_KEY, Arc::clone(&clock)).unwrap(),
         hasher: PasswordHasher::start(HasherLimits::default(), Arc::new(SystemRandom)).unwrap(),
-        tokens: TokenKeys::generate("test").unwrap().0,
+        tokens: TokenKeys::generate(&issuer(&signer.public_key())).unwrap().0,
         throttle: Throttle::new(ThrottleLimits::default()),
         session_cache: SessionCache::default(),
         mailer: Mailer::default(),

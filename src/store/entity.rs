@@ -6,8 +6,8 @@ use std::sync::LazyLock;
 
 use islet_sync::rules::{ALL, Shape};
 pub use islet_sync::rules::{
-    APPOINTMENT, Entity, MEMBER, PATIENT, QUEUE_DAY, QUEUE_ENTRY, QUEUE_RIGHT, READING, RESOLUTION,
-    SETTING, SETTLEMENT, STAFF, STAFF_ROLE,
+    APPOINTMENT, DESK_CODE, Entity, MEMBER, PATIENT, QUEUE_DAY, QUEUE_ENTRY, QUEUE_RIGHT, READING,
+    REFRESH_TOKEN, RESOLUTION, SESSION, SETTING, SETTLEMENT, STAFF, STAFF_ROLE,
 };
 
 /// How many row counters there are: one for each entity.

@@ -23,7 +23,7 @@ use rusqlite::params;
 use super::logs::{self, KnownLog, Run};
 use super::marks::Marks;
 use super::rows::Rows;
-use super::{StoreError, WriteTx, patients, reconcile};
+use super::{StoreError, WriteTx, patients, reconcile, sessions};
 
 /// Stores a run that was checked against `known`. Returns false, and does nothing, when the log has
 /// moved on since: check it again.
@@ -113,7 +113,7 @@ fn apply_changes<'s>(
     let applied = whole.applied().seq(number);
     let applied_mark = marks.at(&rows, number, applied)?.unwrap_or_default();
     whole.restore(number, applied, applied_mark);
-    let Rows { ends_sessions, counted, touched_queue, recount, .. } = rows;
+    let Rows { ends_sessions, forked, counted, touched_queue, recount, .. } = rows;
     for (patient, days) in counted {
         if !recount.contains(&patient) {
             patients::count_past_readings(tx, patient, &days)?;
@@ -132,6 +132,7 @@ fn apply_changes<'s>(
     state.hlc = state.hlc.observe(newest, now_ms);
     state.unsaid = Arc::new(causality.unsaid(state.me));
     state.causality = causality;
+    sessions::end_forked(tx, &forked)?;
     if touched_queue {
         reconcile::reconcile(tx)?;
     }

@@ -68,6 +68,8 @@ pub fn list(tx: &impl Read) -> Result<Vec<Member>, StoreError> {
 pub fn insert(tx: &mut WriteTx<'_>, new: &NewMember<'_>) -> Result<i64, StoreError> {
     let now = tx.now_of().0;
     let addresses = json(new.addresses)?;
+    // Which access tokens are good is to be looked at again.
+    tx.end_sessions();
     tx.insert(
         &MEMBER,
         &[

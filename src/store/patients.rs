@@ -61,6 +61,7 @@ pub fn insert(
             new.former_max_streak.into(),
             now.0.into(),
             now.0.into(),
+            0_i64.into(),
         ],
     )?;
     let counters = Counters {

@@ -16,9 +16,9 @@ use islet_sync::rules::{Entity, Shape};
 use jiff::civil::Date;
 use rusqlite::{Connection, params, params_from_iter};
 
-use super::entity::{self, PATIENT, READING, STAFF, exists_sql};
+use super::entity::{self, MEMBER, PATIENT, READING, REFRESH_TOKEN, SESSION, STAFF, exists_sql};
 use super::tx::{Bind, Read, all, one, prepared};
-use super::{StoreError, twins};
+use super::{StoreError, families, twins};
 use crate::domain::time::Timestamp;
 
 /// Most rows that are remembered to be there.
@@ -30,6 +30,8 @@ pub(super) struct Rows<'a> {
     now: Timestamp,
     /// A right was taken away or a password changed: sessions must be looked at again.
     pub(super) ends_sessions: bool,
+    /// Sessions whose refresh token was exchanged by two nodes that did not know of each other.
+    pub(super) forked: std::collections::BTreeSet<i64>,
     /// Readings that came in, to be counted at the end: by patient and day of recording.
     pub(super) counted: BTreeMap<i64, BTreeMap<Date, i64>>,
     /// Rows that are there, so that a patient with a thousand readings is looked up once.
@@ -56,6 +58,7 @@ impl<'a> Rows<'a> {
             connection,
             now,
             ends_sessions: false,
+            forked: std::collections::BTreeSet::new(),
             counted: BTreeMap::new(),
             known: HashSet::new(),
             touched_queue: false,
@@ -172,7 +175,9 @@ impl State for Rows<'_> {
         self.note_queue(entity);
         let values = self.values(entity, fields)?;
         let id = Value::Int(row.get());
-        if entity.code == READING.code && !twins::enter_reading(self, row.get(), &values)? {
+        if entity.code == READING.code && !twins::enter_reading(self, row.get(), &values)?
+            || entity.code == REFRESH_TOKEN.code && !families::enter_token(self, &values)?
+        {
             return Ok(());
         }
         let bound = std::iter::once(&id).chain(&values).map(Bind);
@@ -185,6 +190,8 @@ impl State for Rows<'_> {
                 }
             }
             code if code == PATIENT.code => twins::enter_patient(self, row.get(), &values)?,
+            // It brings a key of access tokens.
+            code if code == MEMBER.code => self.ends_sessions = true,
             _ => {}
         }
         Ok(())
@@ -200,13 +207,8 @@ impl State for Rows<'_> {
         if entity.shape != Shape::Rows {
             return self.set_element(entity, row, element, fields);
         }
+        self.ends_sessions |= touches_sessions(entity);
         self.note_queue(entity);
-        if entity.code == PATIENT.code
-            || entity.code == STAFF.code
-            || entity.code == entity::MEMBER.code
-        {
-            self.ends_sessions = true;
-        }
         if entity.code == READING.code {
             twins::keep_origin(self, row.get())?;
         }
@@ -236,6 +238,7 @@ impl State for Rows<'_> {
             entity.name
         );
         self.execute(&sql, [value, row.get()])?;
+        self.ends_sessions |= touches_sessions(entity);
         Ok(())
     }
 
@@ -300,6 +303,11 @@ impl State for Rows<'_> {
         }
         Ok(())
     }
+}
+
+/// Whether a write to a row of this entity may end a session.
+fn touches_sessions(entity: &Entity) -> bool {
+    [PATIENT.code, STAFF.code, MEMBER.code, SESSION.code].contains(&entity.code)
 }
 
 /// The fields of a sibling as one operation on row 1.

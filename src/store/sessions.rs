@@ -1,13 +1,24 @@
-//! Log-ins, refresh tokens and recovery codes. Holds digests, never tokens.
+//! Log-ins and refresh tokens. Holds digests, never tokens.
+//!
+//! They are replicated, so that a phone may go on at any node. What a family of tokens has come to is read
+//! from the rows of its tokens, of whichever node they are. Must never make a session good again that has ended.
+
+use std::collections::BTreeSet;
 
 use rusqlite::{Row, params};
 
-use super::tx::{Read, one};
+use super::entity::{Entity, PATIENT, REFRESH_TOKEN, SESSION, STAFF};
+use super::tx::{Read, all, one};
 use super::{StoreError, WriteTx};
 use crate::auth::refresh::{FamilyState, RefreshRecord};
-use crate::domain::actor::Role;
+use crate::domain::actor::{Actor, Role, Who};
+use crate::domain::audit::{Entry, Object, Outcome};
 use crate::domain::time::Timestamp;
 use crate::limits;
+
+/// How much of a token's digest is stored, in bytes. Tokens are random, so nobody finds another with the
+/// same half; and the logs of all nodes hold every digest for ever.
+const DIGEST_BYTES: usize = 16;
 
 /// Whose session or code it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,7 +30,7 @@ pub enum Owner {
 }
 
 impl Owner {
-    fn columns(self) -> (Option<i64>, Option<i64>) {
+    pub(super) fn columns(self) -> (Option<i64>, Option<i64>) {
         match self {
             Self::Patient(id) => (Some(id), None),
             Self::Staff(id) => (None, Some(id)),
@@ -27,14 +38,21 @@ impl Owner {
     }
 
     /// The column that names it.
-    const fn column(self) -> &'static str {
+    pub(super) const fn column(self) -> &'static str {
         match self {
             Self::Patient(_) => "patient_id",
             Self::Staff(_) => "staff_id",
         }
     }
 
-    fn from_row(row: &Row<'_>, first: usize) -> rusqlite::Result<Self> {
+    pub(super) const fn account(self) -> (&'static Entity, i64) {
+        match self {
+            Self::Patient(id) => (&PATIENT, id),
+            Self::Staff(id) => (&STAFF, id),
+        }
+    }
+
+    pub(super) fn from_row(row: &Row<'_>, first: usize) -> rusqlite::Result<Self> {
         match (row.get(first)?, row.get(first + 1)?) {
             (Some(id), None) => Ok(Self::Patient(id)),
             (None, Some(id)) => Ok(Self::Staff(id)),
@@ -62,18 +80,36 @@ pub struct SessionStatus {
     pub role: Option<Role>,
 }
 
+/// How much of a digest is stored.
+pub(super) fn stored_digest(digest: &[u8; 32]) -> &[u8] {
+    &digest[..DIGEST_BYTES]
+}
+
+/// The newest generation of a session `s`, and whether a token of it was used here.
+const GENERATION: &str =
+    "coalesce((SELECT max(generation) FROM refresh_token WHERE session_id = s.id), 0)";
+const IS_USED: &str =
+    "EXISTS (SELECT 1 FROM session_use u WHERE u.session_id = s.id AND u.generation >=
+    coalesce((SELECT max(generation) FROM refresh_token WHERE session_id = s.id), 0))";
+/// Whether a session `s` of a patient `p` or a member of staff `f` has ended.
+const IS_OVER: &str =
+    "s.revoked_at IS NOT NULL OR s.access_epoch < coalesce(p.access_epoch, f.access_epoch)";
+const WITH_ACCOUNT: &str =
+    "LEFT JOIN patient p ON p.id = s.patient_id LEFT JOIN staff f ON f.id = s.staff_id";
+
 /// The session of an access token.
 ///
 /// # Errors
 /// When the disk fails.
-pub fn status(tx: &impl Read, id: &str) -> Result<Option<SessionStatus>, StoreError> {
-    let sql = "SELECT s.patient_id, s.staff_id, s.revoked_at IS NOT NULL,
+pub fn status(tx: &impl Read, jti: &str) -> Result<Option<SessionStatus>, StoreError> {
+    let sql = format!(
+        "SELECT s.patient_id, s.staff_id, {IS_OVER},
         coalesce(p.blocked, f.blocked), coalesce(p.password_reset_required, f.password_reset_required),
         (SELECT max(CASE role WHEN 'admin' THEN 2 ELSE 1 END) FROM staff_role r WHERE r.staff_id = s.staff_id),
-        s.generation, s.generation_used
-        FROM session s LEFT JOIN patient p ON p.id = s.patient_id LEFT JOIN staff f ON f.id = s.staff_id
-        WHERE s.id = ?";
-    one(tx, sql, [id], |row| {
+        {GENERATION}, {IS_USED}
+        FROM session s {WITH_ACCOUNT} WHERE s.jti = ? ORDER BY s.id LIMIT 1"
+    );
+    one(tx, &sql, [jti], |row| {
         let rank: Option<i64> = row.get(5)?;
         Ok(SessionStatus {
             owner: Owner::from_row(row, 0)?,
@@ -92,41 +128,69 @@ pub fn status(tx: &impl Read, id: &str) -> Result<Option<SessionStatus>, StoreEr
 /// # Errors
 /// When the disk fails.
 pub fn begin(
-    tx: &WriteTx<'_>,
-    id: &str,
+    tx: &mut WriteTx<'_>,
+    jti: &str,
     owner: Owner,
     digest: &[u8; 32],
     expires_at: Timestamp,
 ) -> Result<(), StoreError> {
     let now = tx.now();
-    let family = FamilyState::begin(now.0);
+    forget(tx)?;
     let (patient_id, staff_id) = owner.columns();
-    let sql = "INSERT INTO session (id, patient_id, staff_id, generation, issued_at, created_at, expires_at)
-               VALUES (?, ?, ?, ?, ?, ?, ?)";
-    tx.local(
-        sql,
-        params![
-            id,
-            patient_id,
-            staff_id,
-            generation(&family)?,
-            family.issued_at_ms,
-            now.0,
-            expires_at.0
+    let epoch = access_epoch(tx, owner)?;
+    let row = tx.insert(
+        &SESSION,
+        &[
+            jti.into(),
+            patient_id.into(),
+            staff_id.into(),
+            epoch.into(),
+            now.0.into(),
+            expires_at.0.into(),
+            None::<i64>.into(),
         ],
     )?;
-    insert_token(tx, id, &family, digest, expires_at)?;
-    let sql = "DELETE FROM session WHERE id IN
-               (SELECT id FROM session WHERE expires_at < ? ORDER BY expires_at LIMIT ?)";
-    tx.local(sql, params![now.0, limits::EXPIRED_ROWS_A_WRITE])?;
+    insert_token(
+        tx,
+        row,
+        &FamilyState::begin(now.0),
+        true,
+        digest,
+        expires_at,
+    )
+}
+
+/// Forgets a few sessions and tokens that expired, without a change.
+fn forget(tx: &WriteTx<'_>) -> Result<(), StoreError> {
+    let (now, few) = (tx.now().0, limits::EXPIRED_ROWS_A_WRITE);
+    let kept = i64::try_from(limits::SESSION_KEPT.as_millis()).unwrap_or(i64::MAX);
+    for (table, before) in [
+        ("session", now.saturating_sub(kept)),
+        ("refresh_token", now),
+    ] {
+        let sql = format!(
+            "DELETE FROM {table} WHERE id IN
+             (SELECT id FROM {table} WHERE expires_at < ? ORDER BY expires_at LIMIT ?)"
+        );
+        tx.local(&sql, params![before, few])?;
+    }
     Ok(())
+}
+
+/// What a session or code of this account must have to be good.
+pub(super) fn access_epoch(tx: &impl Read, owner: Owner) -> Result<i64, StoreError> {
+    let (entity, id) = owner.account();
+    let sql = format!("SELECT access_epoch FROM {} WHERE id = ?", entity.name);
+    Ok(one(tx, &sql, [id], |row| row.get(0))?.unwrap_or_default())
 }
 
 /// A presented refresh token with its family.
 #[derive(Clone, Debug)]
 pub struct Presented {
-    /// The session.
-    pub session_id: String,
+    /// Row id of the session.
+    pub session: i64,
+    /// What access tokens and the audit log call it.
+    pub jti: String,
     /// Whose it is.
     pub owner: Owner,
     /// The token.
@@ -140,58 +204,51 @@ pub struct Presented {
 /// # Errors
 /// When the disk fails.
 pub fn presented(tx: &impl Read, digest: &[u8; 32]) -> Result<Option<Presented>, StoreError> {
-    let sql = "SELECT s.patient_id, s.staff_id, s.id, t.generation, t.replaced, t.expires_at,
-               s.generation, s.issued_at, s.generation_used, s.revoked_at IS NOT NULL
-               FROM refresh_token t JOIN session s ON s.id = t.session_id WHERE t.digest = ?";
-    one(tx, sql, [digest], |row| {
+    let sql = format!(
+        "SELECT s.patient_id, s.staff_id, s.id, s.jti, t.generation, t.replaced, t.expires_at,
+         {GENERATION}, {IS_USED}, {IS_OVER},
+         (SELECT issued_at FROM refresh_token WHERE session_id = s.id ORDER BY generation DESC, issued_at DESC LIMIT 1)
+         FROM refresh_token t JOIN session s ON s.id = t.session_id {WITH_ACCOUNT}
+         WHERE t.digest = ? ORDER BY t.id LIMIT 1"
+    );
+    one(tx, &sql, [stored_digest(digest)], |row| {
         Ok(Presented {
             owner: Owner::from_row(row, 0)?,
-            session_id: row.get(2)?,
+            session: row.get(2)?,
+            jti: row.get(3)?,
             record: RefreshRecord {
-                generation: row.get::<_, i64>(3)?.cast_unsigned(),
-                replaced: row.get(4)?,
-                expires_at_ms: row.get(5)?,
+                generation: row.get::<_, i64>(4)?.cast_unsigned(),
+                replaced: row.get(5)?,
+                expires_at_ms: row.get(6)?,
             },
             family: FamilyState {
-                generation: row.get::<_, i64>(6)?.cast_unsigned(),
-                issued_at_ms: row.get(7)?,
+                generation: row.get::<_, i64>(7)?.cast_unsigned(),
                 current_used: row.get(8)?,
                 revoked: row.get(9)?,
+                issued_at_ms: row.get(10)?,
             },
         })
     })
 }
 
-/// Moves a family on and stores the token handed out with it.
+/// Stores the token that is handed out for `found`, whose family has become `family`.
 ///
 /// # Errors
 /// When the disk fails.
 pub fn advance(
-    tx: &WriteTx<'_>,
-    session_id: &str,
+    tx: &mut WriteTx<'_>,
+    found: &Presented,
     family: &FamilyState,
     digest: &[u8; 32],
     expires_at: Timestamp,
 ) -> Result<(), StoreError> {
-    let sql =
-        "UPDATE session SET generation = ?, generation_used = ?, issued_at = ?, expires_at = ?
-               WHERE id = ?";
-    tx.local(
-        sql,
-        params![
-            generation(family)?,
-            family.current_used,
-            family.issued_at_ms,
-            expires_at.0,
-            session_id
-        ],
-    )?;
     // A session that is used for years must not keep every token that it ever had.
-    let sql = "DELETE FROM refresh_token WHERE digest IN (SELECT digest FROM refresh_token
-               WHERE session_id = ? AND expires_at < ? ORDER BY generation LIMIT ?)";
-    let few = limits::EXPIRED_ROWS_A_WRITE;
-    tx.local(sql, params![session_id, tx.now().0, few])?;
-    insert_token(tx, session_id, family, digest, expires_at)
+    forget(tx)?;
+    let opens = family.generation > found.family.generation;
+    insert_token(tx, found.session, family, opens, digest, expires_at)?;
+    let sql = "UPDATE session SET expires_at = max(expires_at, ?) WHERE id = ?";
+    tx.local(sql, [expires_at.0, found.session])?;
+    Ok(())
 }
 
 /// An access token of this generation of a session was accepted.
@@ -201,9 +258,11 @@ pub(super) struct SessionUse {
     pub(super) generation: u64,
 }
 
-/// Notes it, unless the session has moved on.
+/// Notes it.
 pub(super) fn note_use(tx: &WriteTx<'_>, used: &SessionUse) -> Result<(), StoreError> {
-    let sql = "UPDATE session SET generation_used = 1 WHERE id = ? AND generation = ?";
+    let sql = "INSERT INTO session_use (session_id, generation)
+               SELECT id, ?2 FROM session WHERE jti = ?1 ORDER BY id LIMIT 1
+               ON CONFLICT DO UPDATE SET generation = max(generation, excluded.generation)";
     tx.local(sql, params![used.session_id, used.generation.cast_signed()])?;
     Ok(())
 }
@@ -213,31 +272,37 @@ pub(super) fn note_use(tx: &WriteTx<'_>, used: &SessionUse) -> Result<(), StoreE
 /// # Errors
 /// When the disk fails.
 pub fn replace_siblings(
-    tx: &WriteTx<'_>,
-    session_id: &str,
+    tx: &mut WriteTx<'_>,
+    session: i64,
     family: &FamilyState,
     keep: u32,
 ) -> Result<(), StoreError> {
     let sql =
-        "UPDATE refresh_token SET replaced = 1 WHERE digest IN (SELECT digest FROM refresh_token
-               WHERE session_id = ? AND generation = ? AND replaced = 0
-               ORDER BY issued_at DESC LIMIT -1 OFFSET ?)";
-    tx.local(sql, params![session_id, generation(family)?, keep])?;
+        "SELECT id FROM refresh_token WHERE session_id = ? AND generation = ? AND replaced = 0
+               ORDER BY issued_at DESC, id DESC LIMIT -1 OFFSET ?";
+    let values = params![session, generation(family)?, keep];
+    let replaced: Vec<i64> = all(tx, sql, values, |row| row.get(0))?;
+    for id in replaced {
+        tx.update(&REFRESH_TOKEN, id, &[("replaced", 1_i64.into())])?;
+    }
     Ok(())
 }
 
-/// Ends one session.
+/// Ends one session, once and for all.
 ///
 /// # Errors
 /// When the disk fails.
-pub fn revoke(tx: &mut WriteTx<'_>, session_id: &str) -> Result<(), StoreError> {
-    tx.end_sessions();
-    let sql = "UPDATE session SET revoked_at = ? WHERE id = ? AND revoked_at IS NULL";
-    tx.local(sql, params![tx.now().0, session_id])?;
+pub fn revoke(tx: &mut WriteTx<'_>, session: i64) -> Result<(), StoreError> {
+    let sql = "SELECT 1 FROM session WHERE id = ? AND revoked_at IS NULL";
+    if one(tx, sql, [session], |_| Ok(()))?.is_some() {
+        let now = tx.now().0;
+        tx.update(&SESSION, session, &[("revoked_at", now.into())])?;
+    }
     Ok(())
 }
 
-/// Ends all sessions of an account, but for `except`. Returns how many.
+/// Ends all sessions and recovery codes of an account, but for the session `except`: also those that another
+/// node gives out before it knows of this.
 ///
 /// # Errors
 /// When the disk fails.
@@ -245,106 +310,63 @@ pub fn revoke_all(
     tx: &mut WriteTx<'_>,
     owner: Owner,
     except: Option<&str>,
-) -> Result<usize, StoreError> {
-    tx.end_sessions();
-    let (patient_id, staff_id) = owner.columns();
-    let column = owner.column();
-    let sql = format!(
-        "UPDATE session SET revoked_at = ?1 WHERE {column} = ?2 AND revoked_at IS NULL AND id IS NOT ?3"
-    );
-    let id = patient_id.or(staff_id);
-    tx.local(&sql, params![tx.now().0, id, except])
-}
-
-/// How a recovery code reaches its owner.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RecoveryKind {
-    /// As a link in a mail.
-    Mail,
-    /// Read out at the desk.
-    Desk,
-}
-
-/// Stores the digest of a recovery code. Anybody can ask for a mail, and nothing of what the owner
-/// has must become worthless by it: neither a code read out at the desk nor the links mailed before,
-/// of which the newest [`limits::RECOVERY_MAILS_MAX`] work until they expire. A new code of the desk
-/// replaces the former.
-///
-/// # Errors
-/// When the disk fails.
-pub fn add_recovery(
-    tx: &WriteTx<'_>,
-    owner: Owner,
-    kind: RecoveryKind,
-    digest: &[u8; 32],
-    expires_at: Timestamp,
 ) -> Result<(), StoreError> {
-    let (patient_id, staff_id) = owner.columns();
-    let now = tx.now().0;
-    let sql = "INSERT INTO recovery (digest, patient_id, staff_id, kind, created_at, expires_at)
-               VALUES (?, ?, ?, ?, ?, ?)";
-    let (kind, kept) = match kind {
-        RecoveryKind::Mail => ("mail", limits::RECOVERY_MAILS_MAX - 1),
-        RecoveryKind::Desk => ("desk", 0),
-    };
-    let column = owner.column();
-    let id = patient_id.or(staff_id);
-    let expired =
-        format!("DELETE FROM recovery WHERE {column} = ? AND kind = ? AND expires_at <= ?");
-    tx.local(&expired, params![id, kind, now])?;
-    let former = format!(
-        "DELETE FROM recovery WHERE digest IN (SELECT digest FROM recovery
-         WHERE {column} = ? AND kind = ? ORDER BY created_at DESC LIMIT -1 OFFSET ?)"
-    );
-    tx.local(&former, params![id, kind, kept])?;
-    let values = params![digest, patient_id, staff_id, kind, now, expires_at.0];
-    tx.local(sql, values)?;
+    let epoch = access_epoch(tx, owner)?;
+    let next = tx.now().0.max(epoch.saturating_add(1));
+    let (entity, id) = owner.account();
+    tx.update(entity, id, &[("access_epoch", next.into())])?;
+    let forget = format!("DELETE FROM recovery WHERE {} = ?", owner.column());
+    tx.local(&forget, [id])?;
+    let sql = "SELECT id FROM session WHERE jti = ? ORDER BY id LIMIT 1";
+    let kept = except.map(|jti| one(tx, sql, [jti], |row| row.get(0)));
+    if let Some(kept) = kept.transpose()?.flatten() {
+        tx.update(&SESSION, kept, &[("access_epoch", next.into())])?;
+    }
     Ok(())
 }
 
-/// A recovery code: whose it is, and until when it is valid.
-///
-/// # Errors
-/// When the disk fails.
-pub fn recovery(
-    tx: &impl Read,
-    digest: &[u8; 32],
-) -> Result<Option<(Owner, Timestamp)>, StoreError> {
-    let sql = "SELECT patient_id, staff_id, expires_at FROM recovery WHERE digest = ?";
-    one(tx, sql, [digest], |row| {
-        Ok((Owner::from_row(row, 0)?, Timestamp(row.get(2)?)))
-    })
-}
-
-/// Makes every recovery code of an account worthless.
-///
-/// # Errors
-/// When the disk fails.
-pub fn forget_recoveries(tx: &WriteTx<'_>, owner: Owner) -> Result<(), StoreError> {
-    let (patient_id, staff_id) = owner.columns();
-    let column = owner.column();
-    let sql = format!("DELETE FROM recovery WHERE {column} = ?");
-    tx.local(&sql, [patient_id.or(staff_id)])?;
+/// Ends sessions whose refresh token was exchanged by two nodes, see `families.rs`. Each node that finds it
+/// says so: whatever rows others have forgotten, all come to know.
+pub(super) fn end_forked(tx: &mut WriteTx<'_>, sessions: &BTreeSet<i64>) -> Result<(), StoreError> {
+    let sql = "SELECT jti, patient_id, staff_id FROM session WHERE id = ? AND revoked_at IS NULL";
+    for session in sessions {
+        let read = |row: &Row<'_>| Ok((row.get(0)?, Owner::from_row(row, 1)?));
+        let Some((jti, owner)) = one(tx, sql, [session], read)? else {
+            continue;
+        };
+        revoke(tx, *session)?;
+        let actor = Actor::system().becomes(Who::System, Some(jti));
+        let entry = Entry::new(&actor, "session.refresh")
+            .outcome(Outcome::Denied)
+            .detail(
+                "exchanged at two nodes that were cut off from each other: the session was ended",
+            );
+        tx.append_audit(&match owner {
+            Owner::Patient(id) => entry.of_patient(id).on(Object::Patient, id),
+            Owner::Staff(id) => entry.on(Object::Staff, id),
+        })?;
+    }
     Ok(())
 }
 
 fn insert_token(
-    tx: &WriteTx<'_>,
-    session_id: &str,
+    tx: &mut WriteTx<'_>,
+    session: i64,
     family: &FamilyState,
+    opens: bool,
     digest: &[u8; 32],
     expires_at: Timestamp,
 ) -> Result<(), StoreError> {
-    let sql = "INSERT INTO refresh_token (digest, session_id, generation, issued_at, expires_at)
-               VALUES (?, ?, ?, ?, ?)";
-    tx.local(
-        sql,
-        params![
-            digest,
-            session_id,
-            generation(family)?,
-            tx.now().0,
-            expires_at.0
+    tx.insert(
+        &REFRESH_TOKEN,
+        &[
+            stored_digest(digest).into(),
+            session.into(),
+            generation(family)?.into(),
+            opens.into(),
+            family.issued_at_ms.into(),
+            expires_at.0.into(),
+            false.into(),
         ],
     )?;
     Ok(())

@@ -53,6 +53,7 @@ pub fn insert(
             false.into(),
             now.into(),
             now.into(),
+            0_i64.into(),
         ],
     )?;
     tx.set_role(id, "staff", true)?;

@@ -220,6 +220,14 @@ fn last_rows(
     let alias: Option<i64> = connection.query_row(sql, [first, last], |row| row.get(0))?;
     let reading = &mut rows[entity::index(&entity::READING)];
     *reading = alias.map_or(*reading, |alias| alias.max(*reading));
+    // Nor have rows that were forgotten.
+    let sql = "SELECT last FROM row_counter WHERE entity = ? AND last BETWEEN ? AND ?";
+    for entity in entity::rows().filter(|entity| entity.passes()) {
+        let values = params![entity.code, first, last];
+        let given: Option<i64> = connection.query_row(sql, values, |row| row.get(0)).optional()?;
+        let row = &mut rows[entity::index(entity)];
+        *row = given.map_or(*row, |given| given.max(*row));
+    }
     Ok(rows)
 }
 
@@ -282,6 +290,11 @@ impl<'a> WriteTx<'a> {
         prepared(self, entity::insert_sql(entity))?.execute(params_from_iter(
             std::iter::once(&id).chain(values).map(Bind),
         ))?;
+        if entity.passes() {
+            let sql = "INSERT INTO row_counter (entity, last) VALUES (?1, ?2)
+                       ON CONFLICT DO UPDATE SET last = ?2";
+            self.local(sql, params![entity.code, row.get()])?;
+        }
         let fields: Vec<_> = (1..).zip(values.iter().cloned()).collect();
         self.push(entity.code, Action::Create, row, &fields);
         Ok(row.get())

@@ -111,7 +111,8 @@ const STATE: &[Constant] = &[
 /// A role taken away wins over the same role given.
 const ABSENT: &[Constant] = &[Constant::Int(1), Constant::Int(0)];
 
-/// Patients.
+/// Patients. Sessions and codes that were begun at a lower `access_epoch` have ended: so a block or a new
+/// password also ends those of which its author did not know.
 pub static PATIENT: Entity = Entity {
     code: 1,
     name: "patient",
@@ -131,6 +132,7 @@ pub static PATIENT: Entity = Entity {
         plain("former_max_streak"),
         plain("created_at"),
         plain("updated_at"),
+        plain("access_epoch"),
     ],
     groups: &[
         latest(&[2]),
@@ -141,10 +143,11 @@ pub static PATIENT: Entity = Entity {
         register(&[7], Order::Rank(7, YES), false),
         latest(&[8, 9]),
         greatest(&[13]),
+        greatest(&[14]),
     ],
 };
 
-/// Staff.
+/// Staff. For `access_epoch` see [`PATIENT`].
 pub static STAFF: Entity = Entity {
     code: 2,
     name: "staff",
@@ -158,12 +161,14 @@ pub static STAFF: Entity = Entity {
         plain("password_reset_required"),
         plain("created_at"),
         plain("updated_at"),
+        plain("access_epoch"),
     ],
     groups: &[
         latest(&[2]),
         register(&[3], Order::Rank(3, YES), false),
         latest(&[4, 5]),
         greatest(&[7]),
+        greatest(&[8]),
     ],
 };
 
@@ -311,6 +316,63 @@ pub static MEMBER: Entity = Entity {
     ],
 };
 
+/// Log-ins. A session is over once `revoked_at` is set: to the greatest value, and nothing is smaller than
+/// none, so that no write, concurrent or later, brings a session back. `expires_at` is that of the newest token.
+/// [Passing](Entity::passes).
+pub static SESSION: Entity = Entity {
+    code: 10,
+    name: "session",
+    shape: Shape::Rows,
+    owner: None,
+    fields: &[
+        plain("jti"),
+        link("patient_id", 1),
+        link("staff_id", 2),
+        plain("access_epoch"),
+        plain("created_at"),
+        plain("expires_at"),
+        plain("revoked_at"),
+    ],
+    groups: &[greatest(&[4]), greatest(&[6]), greatest(&[7])],
+};
+
+/// Refresh tokens that were handed out, as digests. `opens` is 1 for the token that opened its generation: two
+/// of one generation were given out by nodes that did not know of each other. [Passing](Entity::passes).
+pub static REFRESH_TOKEN: Entity = Entity {
+    code: 11,
+    name: "refresh_token",
+    shape: Shape::Rows,
+    owner: None,
+    fields: &[
+        plain("digest"),
+        link("session_id", 10),
+        plain("generation"),
+        plain("opens"),
+        plain("issued_at"),
+        plain("expires_at"),
+        plain("replaced"),
+    ],
+    groups: &[greatest(&[7])],
+};
+
+/// One-time codes that were handed out at the desk, as digests. The newest of an account counts, while its
+/// `access_epoch` is the account's. [Passing](Entity::passes).
+pub static DESK_CODE: Entity = Entity {
+    code: 13,
+    name: "desk_code",
+    shape: Shape::Rows,
+    owner: None,
+    fields: &[
+        plain("digest"),
+        link("patient_id", 1),
+        link("staff_id", 2),
+        plain("access_epoch"),
+        plain("created_at"),
+        plain("expires_at"),
+    ],
+    groups: &[],
+};
+
 /// Conflicts that people have settled, with their reason.
 pub static SETTLEMENT: Entity = Entity {
     code: 12,
@@ -359,7 +421,10 @@ pub static ALL: &[&Entity] = &[
     &RESOLUTION,
     &QUEUE_RIGHT,
     &MEMBER,
+    &SESSION,
+    &REFRESH_TOKEN,
     &SETTLEMENT,
+    &DESK_CODE,
     &STAFF_ROLE,
     &SETTING,
 ];
@@ -371,6 +436,13 @@ pub fn entity(code: u8) -> Option<&'static Entity> {
 }
 
 impl Entity {
+    /// Whether a row means nothing any more after its `expires_at`. A node may forget such rows by itself, and
+    /// passes over operations on a row that it does not have.
+    #[must_use]
+    pub fn passes(&self) -> bool {
+        [SESSION.code, REFRESH_TOKEN.code, DESK_CODE.code].contains(&self.code)
+    }
+
     /// The number of a field.
     #[must_use]
     pub fn number(&self, name: &str) -> Option<u8> {
@@ -403,6 +475,12 @@ mod tests {
             assert_ne!(entity.code, crate::causality::SEEN);
             assert_eq!(entity.owner.is_some(), entity.shape == Shape::Set);
             let mut grouped: Vec<u8> = Vec::new();
+            if entity.passes() {
+                // A row that is forgotten must leave nothing behind.
+                assert!(entity.number("expires_at").is_some(), "{}", entity.name);
+                let joins = |group: &Group| group.merge == Merge::Greatest;
+                assert!(entity.groups.iter().all(joins), "{}", entity.name);
+            }
             for group in entity.groups {
                 assert!(group.fields.is_sorted(), "{}", entity.name);
                 if let Merge::Register(Policy {

@@ -167,6 +167,7 @@ async fn what_is_not_a_frame_or_does_not_belong_is_refused() {
         replica: ReplicaId([9; 16]),
         number: ReplicaNumber::FOUNDER,
         digest: [9; 32],
+        settled: true,
         wall_ms: 0,
     };
     let foreign = foreign.bytes();

@@ -13,6 +13,7 @@ mod discovery;
 mod hostile;
 mod joining;
 mod links;
+mod roaming;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};

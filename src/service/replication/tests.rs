@@ -1,5 +1,7 @@
 //! Nodes that talk to each other through frames, without a network between them.
 
+mod roaming;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -22,6 +24,7 @@ const NOW: Timestamp = Timestamp(1_772_755_449_000);
 struct Network {
     nodes: Vec<Arc<App>>,
     dirs: Vec<tempfile::TempDir>,
+    clock: Arc<ManualClock>,
 }
 
 impl Network {
@@ -33,11 +36,11 @@ impl Network {
             nodes.push(Arc::new(app));
             dirs.push(dir);
         }
-        let network = Self { nodes, dirs };
+        let network = Self { nodes, dirs, clock };
         let founder = &network.nodes[0];
         announce(founder, founder.signer.public_key(), "A".into(), Vec::new()).await.unwrap();
         for (number, node) in (0..).zip(&network.nodes).skip(1) {
-            let admission = network.admit(number, node.signer.public_key()).await;
+            let admission = network.admit(number, node).await;
             adopt(node, &admission).await.unwrap();
         }
         for node in &network.nodes[1..] {
@@ -47,13 +50,15 @@ impl Network {
     }
 
     /// Makes a node with a number of the test's choice a member.
-    async fn admit(&self, number: u8, public_key: [u8; 32]) -> Admission {
+    async fn admit(&self, number: u8, node: &App) -> Admission {
+        let public_key = node.signer.public_key();
+        let token_key = node.tokens.public_key().try_into().unwrap();
         let row = move |tx: &mut crate::store::WriteTx<'_>| {
             let new = member_rows::NewMember {
                 number: ReplicaNumber::new(number.into()).unwrap(),
                 replica_id: islet_sync::chain::ReplicaId([number; 16]),
                 public_key,
-                token_key: [0; 32],
+                token_key,
                 name: "another",
                 addresses: &[],
             };
@@ -155,6 +160,11 @@ fn actor(who: Who) -> Actor {
 
 /// Registers a patient without the cost of a hash.
 async fn patient(app: &App, dni: u32) -> Actor {
+    patient_with(app, dni, "hash").await
+}
+
+async fn patient_with(app: &App, dni: u32, hash: &str) -> Actor {
+    let hash = hash.to_owned();
     let new = NewPatient {
         dni: Dni::parse(&dni.to_string()).unwrap(),
         name: "Ana".into(),
@@ -167,7 +177,7 @@ async fn patient(app: &App, dni: u32) -> Actor {
         former_max_streak: 0,
     };
     let job = move |tx: &mut WriteTx<'_>| {
-        let id = patients::insert(tx, &new, "hash")?;
+        let id = patients::insert(tx, &new, &hash)?;
         Ok::<_, StoreError>(tx.audit(&Entry::new(&Actor::system(), "test.patient"))?.with(id))
     };
     actor(Who::Patient(app.store.write(Lane::Interactive, job).await.unwrap()))

@@ -11,7 +11,7 @@ use crate::domain::glucose::{Glucose, NewReading, ReadingType, Source};
 use crate::domain::patient::{Dni, NewPatient, PatientPatch};
 use crate::domain::queue::QueueState;
 use crate::store::patients::Unique;
-use crate::store::sessions::{Owner, RecoveryKind};
+use crate::store::sessions::Owner;
 use crate::store::tx::SEEN;
 
 /// Tables of a handful of rows, and those of which one row is read by its place.
@@ -141,16 +141,16 @@ fn log_ins(tx: &mut WriteTx<'_>, patient_id: i64, staff_id: i64) -> Done {
         let digest = *blake3::hash(id.as_bytes()).as_bytes();
         sessions::begin(tx, &id, owner, &digest, NOW)?;
         sessions::status(tx, &id)?;
-        sessions::presented(tx, &digest)?;
+        let found = sessions::presented(tx, &digest)?.unwrap();
         let family = FamilyState::begin(NOW.0);
         let next = *blake3::hash(&digest).as_bytes();
-        sessions::advance(tx, &id, &family, &next, NOW)?;
-        sessions::replace_siblings(tx, &id, &family, 1)?;
-        sessions::revoke(tx, &id)?;
+        sessions::advance(tx, &found, &family, &next, NOW)?;
+        sessions::replace_siblings(tx, found.session, &family, 1)?;
+        sessions::revoke(tx, found.session)?;
         sessions::revoke_all(tx, owner, None)?;
-        sessions::add_recovery(tx, owner, RecoveryKind::Mail, &digest, NOW)?;
-        sessions::recovery(tx, &digest)?;
-        sessions::forget_recoveries(tx, owner)?;
+        recovery::add_link(tx, owner, &digest, NOW)?;
+        recovery::add_code(tx, owner, &digest, NOW)?;
+        recovery::find(tx, &next)?;
     }
     Ok(())
 }
