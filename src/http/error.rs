@@ -146,6 +146,7 @@ const fn status(error: &Error) -> StatusCode {
         | Error::NotInQueue
         | Error::NotAccepted(_)
         | Error::WrongState(_) => StatusCode::BAD_REQUEST,
+        Error::Conflict(_) => StatusCode::CONFLICT,
         Error::Throttled(_) => StatusCode::TOO_MANY_REQUESTS,
         Error::Busy
         | Error::Store(StoreError::Overloaded | StoreError::TimedOut | StoreError::Closed) => {

@@ -7,6 +7,7 @@
 //! once, because phones send a request again when they lose the answer.
 
 pub mod appointments;
+pub mod conflicts;
 mod error;
 pub mod invitations;
 pub mod mail;
@@ -27,7 +28,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-pub use error::{Error, InvitationFault};
+pub use error::{ConflictFault, Error, InvitationFault};
 
 use islet_sync::chain::Signer;
 

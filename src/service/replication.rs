@@ -6,7 +6,7 @@
 
 mod membership;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;

@@ -16,9 +16,9 @@ use islet_sync::rules::{Entity, Shape};
 use jiff::civil::Date;
 use rusqlite::{Connection, params, params_from_iter};
 
-use super::entity::{self, PATIENT, READING, STAFF};
+use super::entity::{self, PATIENT, QUEUE_DAY, READING, STAFF};
 use super::tx::{Bind, Read, all, one, prepared};
-use super::{StoreError, twins};
+use super::{StoreError, collisions, twins};
 use crate::domain::time::Timestamp;
 
 /// The rows of one transaction, with what is to be done at its end.
@@ -163,7 +163,7 @@ impl State for Rows<'_> {
             code if code == PATIENT.code => twins::enter_patient(self, row.get(), &values)?,
             _ => {}
         }
-        Ok(())
+        collisions::created(self, entity, row.get(), &values)
     }
 
     fn show(
@@ -185,6 +185,7 @@ impl State for Rows<'_> {
         if entity.code == READING.code {
             twins::keep_origin(self, row.get())?;
         }
+        let before = collisions::before(self, entity, row.get(), fields)?;
         let mut sql = format!("UPDATE {} SET ", entity.name);
         for (index, (number, _)) in fields.iter().enumerate() {
             sql.push_str(if index > 0 { ", " } else { "" });
@@ -195,6 +196,7 @@ impl State for Rows<'_> {
         let id = Value::Int(row.get());
         let bound = fields.iter().map(|(_, value)| value).chain([&id]).map(Bind);
         prepared(self, &sql)?.execute(params_from_iter(bound))?;
+        collisions::changed(self, entity, row.get(), &before, fields)?;
         self.note_change(entity, row)
     }
 
@@ -211,6 +213,9 @@ impl State for Rows<'_> {
             entity.name
         );
         self.execute(&sql, [value, row.get()])?;
+        if entity.code == QUEUE_DAY.code {
+            collisions::day_closed(self, row.get())?;
+        }
         Ok(())
     }
 

@@ -24,7 +24,7 @@ use rusqlite::{CachedStatement, Connection, OptionalExtension, ToSql, params, pa
 use super::audit::ChangeRef;
 use super::entity::{self, Entity};
 use super::rows::Rows;
-use super::{StoreError, audit, logs};
+use super::{StoreError, audit, collisions, logs};
 use crate::domain::audit::Entry;
 use crate::domain::time::Timestamp;
 
@@ -264,6 +264,7 @@ impl<'a> WriteTx<'a> {
         prepared(self, entity::insert_sql(entity))?.execute(params_from_iter(
             std::iter::once(&id).chain(values).map(Bind),
         ))?;
+        collisions::created(&Rows::new(self.connection, self.now), entity, row.get(), values)?;
         let fields: Vec<_> = (1..).zip(values.iter().cloned()).collect();
         self.push(entity.code, Action::Create, row, &fields);
         Ok(row.get())

@@ -15,16 +15,17 @@ use crate::domain::time::Timestamp;
 use crate::service::{queue, readings, testing};
 use crate::store::{Read, WriteTx, entity, patients};
 
-const NOW: Timestamp = Timestamp(1_772_755_449_000);
+pub(crate) const NOW: Timestamp = Timestamp(1_772_755_449_000);
 
 /// Some nodes of one network, which know each other as members.
-struct Network {
-    nodes: Vec<Arc<App>>,
+pub(crate) struct Network {
+    pub(crate) nodes: Vec<Arc<App>>,
+    pub(crate) clock: Arc<ManualClock>,
     _dirs: Vec<tempfile::TempDir>,
 }
 
 impl Network {
-    async fn of(count: u8) -> Self {
+    pub(crate) async fn of(count: u8) -> Self {
         let clock = Arc::new(ManualClock::at(NOW));
         let (mut nodes, mut dirs) = (Vec::new(), Vec::new());
         for number in 0..count {
@@ -32,7 +33,7 @@ impl Network {
             nodes.push(Arc::new(app));
             dirs.push(dir);
         }
-        let network = Self { nodes, _dirs: dirs };
+        let network = Self { nodes, clock, _dirs: dirs };
         let founder = &network.nodes[0];
         announce(founder, founder.signer.public_key(), "A".into(), Vec::new()).await.unwrap();
         for (number, node) in (0..).zip(&network.nodes).skip(1) {
@@ -70,7 +71,7 @@ impl Network {
     }
 
     /// Everybody asks everybody until nothing is new.
-    async fn heal(&self) {
+    pub(crate) async fn heal(&self) {
         for _ in 0..4 {
             for to in &self.nodes {
                 for from in self.nodes.iter().filter(|from| !Arc::ptr_eq(from, to)) {
@@ -80,7 +81,7 @@ impl Network {
         }
     }
 
-    async fn assert_same(&self) {
+    pub(crate) async fn assert_same(&self) {
         let first = digests(&self.nodes[0]).await;
         for node in &self.nodes[1..] {
             assert_eq!(digests(node).await, first);
@@ -89,7 +90,7 @@ impl Network {
 }
 
 /// `to` fetches what `from` has. Answers with how many runs came.
-async fn pull(to: &Arc<App>, from: &Arc<App>) -> usize {
+pub(crate) async fn pull(to: &Arc<App>, from: &Arc<App>) -> usize {
     let theirs = vector(to).await.unwrap();
     let number = to.store.read(|tx| Ok::<_, Error>(replica::number(tx)?)).await.unwrap();
     let mut frames = outgoing(from, number.get(), theirs).await.unwrap();
@@ -105,11 +106,11 @@ async fn pull(to: &Arc<App>, from: &Arc<App>) -> usize {
 }
 
 /// All replicated and derived rows, as text.
-async fn digests(node: &App) -> BTreeMap<&'static str, Vec<String>> {
+pub(crate) async fn digests(node: &App) -> BTreeMap<&'static str, Vec<String>> {
     let rows = node.store.read(|tx| {
         let mut tables: Vec<&'static str> = entity::rows().map(|entity| entity.name).collect();
         tables.extend(["staff_role", "setting", "register", "patient_day", "patient_counter"]);
-        tables.extend(["patient_link", "reading_alias", "reading_origin", "refused_op"]);
+        tables.extend(["patient_link", "reading_alias", "reading_origin", "refused_op", "collision"]);
         let mut found = BTreeMap::new();
         for table in tables {
             let mut statement = tx.connection().prepare(&format!("SELECT * FROM {table}"))?;
@@ -128,12 +129,12 @@ async fn digests(node: &App) -> BTreeMap<&'static str, Vec<String>> {
     rows.await.unwrap()
 }
 
-fn actor(who: Who) -> Actor {
+pub(crate) fn actor(who: Who) -> Actor {
     Actor { who, address: None, session: None, request_id: None }
 }
 
 /// Registers a patient without the cost of a hash.
-async fn patient(app: &App, dni: u32) -> Actor {
+pub(crate) async fn patient(app: &App, dni: u32) -> Actor {
     let new = NewPatient {
         dni: Dni::parse(&dni.to_string()).unwrap(),
         name: "Ana".into(),
@@ -152,7 +153,7 @@ async fn patient(app: &App, dni: u32) -> Actor {
     actor(Who::Patient(app.store.write(Lane::Interactive, job).await.unwrap()))
 }
 
-async fn staff(app: &App, username: &'static str) -> Actor {
+pub(crate) async fn staff(app: &App, username: &'static str) -> Actor {
     let job = move |tx: &mut WriteTx<'_>| {
         let name = Username::parse(username).unwrap();
         let email = Email::parse(&format!("{username}@clinic.test")).unwrap();
@@ -162,7 +163,7 @@ async fn staff(app: &App, username: &'static str) -> Actor {
     actor(Who::Staff(app.store.write(Lane::Interactive, job).await.unwrap(), Role::Admin))
 }
 
-async fn reading(app: &App, patient: &Actor, mg_dl: f64, measured_at: Timestamp) -> i64 {
+pub(crate) async fn reading(app: &App, patient: &Actor, mg_dl: f64, measured_at: Timestamp) -> i64 {
     let new = NewReading {
         patient_id: patient.patient_id().unwrap(),
         glucose: Glucose::from_mg_dl(mg_dl).unwrap(),
@@ -174,7 +175,7 @@ async fn reading(app: &App, patient: &Actor, mg_dl: f64, measured_at: Timestamp)
     readings::create(app, patient, new, None).await.unwrap().id
 }
 
-fn at(minutes_ago: i64) -> Timestamp {
+pub(crate) fn at(minutes_ago: i64) -> Timestamp {
     Timestamp(NOW.0 - minutes_ago * 60_000)
 }
 
