@@ -118,9 +118,14 @@ fn cursor(id: ConflictId) -> Result<(u8, i64, u8), StoreError> {
 /// # Errors
 /// When the disk fails.
 pub fn count(tx: &impl Read) -> Result<i64, StoreError> {
-    let sql = "SELECT (SELECT count(*) FROM collision) + (SELECT count(*) FROM
-               (SELECT DISTINCT entity, row_id, field_group FROM register WHERE conflict = 1))";
-    Ok(one(tx, sql, [], |row| row.get(0))?.unwrap_or(0))
+    let mut open = 0;
+    for sql in [
+        "SELECT count(*) FROM (SELECT DISTINCT entity, row_id, field_group FROM register WHERE conflict = 1)",
+        "SELECT count(*) FROM collision",
+    ] {
+        open += one(tx, sql, [], |row| row.get::<_, i64>(0))?.unwrap_or(0);
+    }
+    Ok(open)
 }
 
 /// A conflict by its name, open or settled; `None` when there never was one that is known of.
