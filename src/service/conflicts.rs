@@ -140,7 +140,11 @@ fn settle_in(
         let log = log.detail(format!("{}, repeated", found.id));
         return Ok(tx.audit(&log)?.with(found));
     }
-    if decision.version.as_ref().is_some_and(|seen| *seen != found.version()) {
+    if decision
+        .version
+        .as_ref()
+        .is_some_and(|seen| *seen != found.version())
+    {
         return Err(ConflictFault::Changed.into());
     }
     let mut detail = found.id.to_string();
@@ -152,8 +156,13 @@ fn settle_in(
         }
         carry_out(tx, &found, chosen, decision)?;
     } else if decision.choice.is_some() || decision.mg_dl.is_some() {
-        let field = if decision.choice.is_some() { "choice" } else { "value" };
-        let reason = "there is nothing to choose: give only a reason, once you have done what is to be done";
+        let field = if decision.choice.is_some() {
+            "choice"
+        } else {
+            "value"
+        };
+        let reason =
+            "there is nothing to choose: give only a reason, once you have done what is to be done";
         return Err(Error::invalid(field)(Invalid::new(reason)));
     }
     conflicts::insert_settlement(tx, found.id, &decision.reason, actor.staff_id())?;

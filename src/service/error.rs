@@ -119,7 +119,9 @@ pub enum ConflictFault {
     #[error("this conflict has changed since you looked: look again")]
     Changed,
     /// The patient would have two places in the queue.
-    #[error("the patient has another place in the queue by now: choose a state that gives this one up")]
+    #[error(
+        "the patient has another place in the queue by now: choose a state that gives this one up"
+    )]
     AnotherPlace,
 }
 

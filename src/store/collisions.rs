@@ -188,7 +188,11 @@ fn put(
 ) -> Result<(), StoreError> {
     let sql = "SELECT 1 FROM settlement WHERE entity = ? AND row_id = ? AND field = ? AND other_id = ? LIMIT 1";
     let key = params![entity.code, row, number, other];
-    if prepared(rows, sql)?.query_row(key, |_| Ok(())).optional()?.is_some() {
+    if prepared(rows, sql)?
+        .query_row(key, |_| Ok(()))
+        .optional()?
+        .is_some()
+    {
         return forget(rows, entity, row, number);
     }
     let sql = "INSERT INTO collision (entity, row_id, field, other_id) VALUES (?1, ?2, ?3, ?4)
@@ -207,7 +211,11 @@ fn settled(rows: &Rows<'_>, values: &[Value<'_>]) -> Result<(), StoreError> {
     let [entity, row, field, .., other] = values else {
         return Ok(());
     };
-    let sql = "DELETE FROM collision WHERE entity = ? AND row_id = ? AND field = ? AND other_id = ?";
-    rows.execute(sql, params![Bind(entity), Bind(row), Bind(field), Bind(other)])?;
+    let sql =
+        "DELETE FROM collision WHERE entity = ? AND row_id = ? AND field = ? AND other_id = ?";
+    rows.execute(
+        sql,
+        params![Bind(entity), Bind(row), Bind(field), Bind(other)],
+    )?;
     Ok(())
 }

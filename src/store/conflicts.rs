@@ -17,7 +17,7 @@ use super::entity::{
 };
 use super::rows::Rows;
 use super::tx::{Read, all, one};
-use super::{StoreError, WriteTx, patients, staff, twins};
+use super::{StoreError, WriteTx, members, patients, staff, twins};
 use crate::domain::conflict::{Author, Concerned, Conflict, ConflictId, Kind, Settlement};
 use crate::domain::time::Timestamp;
 use crate::limits;
@@ -142,7 +142,10 @@ pub fn get(tx: &impl Read, id: ConflictId) -> Result<Option<Conflict>, StoreErro
         match differs {
             Some(pair) => {
                 let since = Timestamp(pair[1].stamp.hlc.millis());
-                (Some(since), candidates::of_register(tx, id, &siblings, policy)?)
+                (
+                    Some(since),
+                    candidates::of_register(tx, id, &siblings, policy)?,
+                )
             }
             None => (None, Vec::new()),
         }
@@ -201,7 +204,9 @@ fn siblings_of(
 fn other(tx: &impl Read, id: ConflictId) -> Result<Option<i64>, StoreError> {
     let (entity, field) = place(id.kind);
     let sql = "SELECT other_id FROM collision WHERE entity = ? AND row_id = ? AND field = ?";
-    one(tx, sql, params![entity.code, id.row_id, field], |row| row.get(0))
+    one(tx, sql, params![entity.code, id.row_id, field], |row| {
+        row.get(0)
+    })
 }
 
 /// A pair is one since the later of its rows was made, or got the value.
@@ -216,7 +221,10 @@ fn pair_since(
     if let Some((group, _)) = entity.group_of(field) {
         for row in [id.row_id, other] {
             let written = siblings_of(tx, entity, row, group)?;
-            since = written.iter().map(|it| it.stamp.hlc.millis()).fold(since, i64::max);
+            since = written
+                .iter()
+                .map(|it| it.stamp.hlc.millis())
+                .fold(since, i64::max);
         }
     }
     Ok(Timestamp(since))
@@ -247,8 +255,7 @@ fn concerned(tx: &impl Read, id: ConflictId) -> Result<Option<Concerned>, StoreE
 }
 
 fn author(tx: &impl Read, replica: u32) -> Result<Author, StoreError> {
-    let sql = "SELECT name FROM member WHERE number = ? ORDER BY id LIMIT 1";
-    let node = one(tx, sql, [replica], |row| row.get(0))?;
+    let node = members::name_of(tx, replica)?;
     Ok(Author { replica, node })
 }
 
@@ -268,7 +275,10 @@ fn settlements(tx: &impl Read, id: ConflictId) -> Result<Vec<Settlement>, StoreE
     })?;
     let mut found = Vec::new();
     for (row, reason, staff_id, at) in rows.into_iter().rev() {
-        let by = staff_id.map(|id| staff::by_id(tx, id)).transpose()?.flatten();
+        let by = staff_id
+            .map(|id| staff::by_id(tx, id))
+            .transpose()?
+            .flatten();
         found.push(Settlement {
             reason,
             staff: by.map(|staff| staff.username),
@@ -355,7 +365,7 @@ mod tests {
             }
         }
         for kind in Kind::ALL {
-            assert_eq!(register(kind).is_ok() || !kind.is_choice(), true);
+            assert!(register(kind).is_ok() || !kind.is_choice(), "{kind:?}");
         }
     }
 }

@@ -43,6 +43,7 @@ mod space;
 pub mod staff;
 mod twins;
 mod tx;
+pub mod waiting;
 mod wal;
 mod writer;
 

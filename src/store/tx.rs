@@ -264,7 +264,12 @@ impl<'a> WriteTx<'a> {
         prepared(self, entity::insert_sql(entity))?.execute(params_from_iter(
             std::iter::once(&id).chain(values).map(Bind),
         ))?;
-        collisions::created(&Rows::new(self.connection, self.now), entity, row.get(), values)?;
+        collisions::created(
+            &Rows::new(self.connection, self.now),
+            entity,
+            row.get(),
+            values,
+        )?;
         let fields: Vec<_> = (1..).zip(values.iter().cloned()).collect();
         self.push(entity.code, Action::Create, row, &fields);
         Ok(row.get())

@@ -58,7 +58,7 @@ impl<S: Send + Sync> FromRequest<S> for OptionalJsonBody {
 ///
 /// What goes beyond is read and thrown away up to a further bound: an answer while the client
 /// still sends would reach it as a broken connection, not as a text that says what is wrong.
-pub(super) async fn bytes(request: Request) -> Result<Vec<u8>, Response> {
+pub(in crate::http) async fn bytes(request: Request) -> Result<Vec<u8>, Response> {
     let id = request
         .extensions()
         .get::<RequestId>()
@@ -107,7 +107,8 @@ fn refuse(status: StatusCode, code: &str, detail: &str, request_id: Option<Strin
     .into_response()
 }
 
-fn parse(bytes: &[u8]) -> Result<Fields, Unprocessable> {
+/// The object in a body.
+pub(in crate::http) fn parse(bytes: &[u8]) -> Result<Fields, Unprocessable> {
     let mut input = serde_json::Deserializer::from_slice(bytes);
     let value = Strict { depth: 0 }
         .deserialize(&mut input)

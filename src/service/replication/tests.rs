@@ -15,7 +15,7 @@ use crate::domain::time::Timestamp;
 use crate::service::{queue, readings, testing};
 use crate::store::{Read, WriteTx, entity, patients};
 
-pub(crate) const NOW: Timestamp = Timestamp(1_772_755_449_000);
+const NOW: Timestamp = Timestamp(1_772_755_449_000);
 
 /// Some nodes of one network, which know each other as members.
 pub(crate) struct Network {
@@ -129,7 +129,7 @@ pub(crate) async fn digests(node: &App) -> BTreeMap<&'static str, Vec<String>> {
     rows.await.unwrap()
 }
 
-pub(crate) fn actor(who: Who) -> Actor {
+fn actor(who: Who) -> Actor {
     Actor { who, address: None, session: None, request_id: None }
 }
 

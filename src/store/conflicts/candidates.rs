@@ -44,7 +44,7 @@ pub(super) fn of_register(
     Ok(found)
 }
 
-fn field<'a>(sibling: &'a Sibling, number: u8) -> &'a Value<'static> {
+fn field(sibling: &Sibling, number: u8) -> &Value<'static> {
     let found = sibling.fields.iter().find(|(other, _)| *other == number);
     found.map_or(&Value::Null, |(_, value)| value)
 }
@@ -139,7 +139,10 @@ fn resolution(tx: &impl Read, sibling: &Sibling) -> Result<(String, Json), Store
     } else {
         said.join(", ")
     };
-    let by = staff_id.map(|id| staff::by_id(tx, id)).transpose()?.flatten();
+    let by = staff_id
+        .map(|id| staff::by_id(tx, id))
+        .transpose()?
+        .flatten();
     value.insert("resolution_id".into(), json!(id));
     value.insert("staff".into(), json!(by.map(|staff| staff.username)));
     Ok((text, Json::Object(value)))
@@ -204,7 +207,8 @@ pub(super) fn of_pair(
 }
 
 fn patient(tx: &impl Read, id: i64) -> Result<Option<One>, StoreError> {
-    let sql = "SELECT dni, name, surname, email, hospital_account, created_at FROM patient WHERE id = ?";
+    let sql =
+        "SELECT dni, name, surname, email, hospital_account, created_at FROM patient WHERE id = ?";
     one(tx, sql, [id], |row| {
         let column = |index| row.get::<_, String>(index);
         let (dni, name, surname) = (column(0)?, column(1)?, column(2)?);
@@ -243,7 +247,9 @@ fn queue_day(tx: &impl Read, id: i64) -> Result<Option<One>, StoreError> {
         let closed_at: Option<i64> = row.get(2)?;
         let closed_at = closed_at.map(|at| Timestamp(at).to_rfc3339());
         let opened = opened_at.to_rfc3339();
-        let end = closed_at.as_deref().map_or("not closed".to_owned(), |at| format!("closed {at}"));
+        let end = closed_at
+            .as_deref()
+            .map_or("not closed".to_owned(), |at| format!("closed {at}"));
         Ok(One {
             at: opened_at,
             text: format!("{size} places, opened {opened}, {end}"),
@@ -279,7 +285,9 @@ fn appointment(tx: &impl Read, id: i64) -> Result<Option<One>, StoreError> {
             value.insert((*column).to_owned(), json_of(row, index)?);
         }
         let motives = value.get("motives").and_then(Json::as_str);
-        let motives: Json = motives.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
+        let motives: Json = motives
+            .and_then(|text| serde_json::from_str(text).ok())
+            .unwrap_or_default();
         value.insert("motives".into(), motives);
         value.insert("appointment_id".into(), json!(id));
         let word = |column: &str| match value.get(column) {

@@ -277,8 +277,7 @@ async fn lists_are_served_by_the_index_made_for_them() {
             .iter()
             .filter(|(_, sql)| sql.contains(column))
             .collect();
-        let served =
-            |(step, _): &&&(String, String)| step.contains(&format!("INDEX {index}"));
+        let served = |(step, _): &&&(String, String)| step.contains(&format!("INDEX {index}"));
         assert!(steps.iter().any(|step| served(&step)), "{index}: {steps:?}");
     }
 }
