@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::extract::{Body, Name, Query};
+use super::{answer, unread};
 use crate::domain::actor::Actor;
 use crate::domain::conflict::{
     Author, Candidate, Concerned, Conflict, ConflictId, Decision, REASON_CHARS_MAX, Settlement,
@@ -193,17 +193,6 @@ impl ConflictsDto {
     }
 }
 
-/// A service error as an answer of this API: one text, and 409 for what the state does not allow.
-fn answer(error: Error, actor: &Actor) -> ApiError {
-    let full = matches!(error, Error::QueueFull);
-    let answer = ApiError::new(error, actor).into_problem();
-    if full {
-        answer.with_status(StatusCode::CONFLICT)
-    } else {
-        answer
-    }
-}
-
 fn conflict_id(name: &str, actor: &Actor) -> Result<ConflictId, ApiError> {
     // What cannot be a name names nothing.
     let id = ConflictId::parse(name).map_err(|_| Error::NotFound("Conflict not found"));
@@ -292,8 +281,7 @@ pub(super) async fn settle(
         return *refusal;
     }
     let (Some(reason), choice, mg_dl, version) = decision else {
-        tracing::error!("a field was neither read nor refused");
-        return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+        return unread();
     };
     let id = match conflict_id(&name, &actor) {
         Ok(id) => id,
