@@ -4,6 +4,7 @@
 #   make test    formatting, lints, dependency rules, all tests
 #   make lab     power cuts, kills and failing disks, in their long form (root)
 #   make bench   the measurements
+#   make bench-wire  bytes per reading, beside other formats
 #   make fmt     format the sources
 #   make clean   remove what was built (not demo-data, not a node's data)
 
@@ -11,7 +12,7 @@ DATA ?= demo-data
 # Kills and power cuts of `make lab`.
 ROUNDS ?= 200
 
-.PHONY: demo test lab bench fmt deny clean
+.PHONY: demo test lab bench bench-wire fmt deny clean
 .DEFAULT_GOAL := demo
 
 demo:
@@ -32,6 +33,10 @@ lab:
 bench:
 	@tools/setup-debian.sh demo
 	cargo bench --locked
+
+bench-wire:
+	@tools/setup-debian.sh demo
+	CARGO_TARGET_DIR=target/wire cargo run --release --locked --manifest-path benches/wire/Cargo.toml
 
 deny:
 	@tools/setup-deny.sh

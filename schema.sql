@@ -249,6 +249,8 @@ CREATE TABLE session (
     patient_id      INTEGER REFERENCES patient (id),
     staff_id        INTEGER REFERENCES staff (id),
     generation      INTEGER NOT NULL,
+    -- Whether a token of that generation was used: its owner has it, and needs no older one.
+    generation_used INTEGER NOT NULL DEFAULT 0 CHECK (generation_used IN (0, 1)),
     issued_at       INTEGER NOT NULL,
     created_at      INTEGER NOT NULL,
     expires_at      INTEGER NOT NULL,
@@ -407,6 +409,11 @@ CREATE TABLE log (
     seq             INTEGER NOT NULL,
     hash            BLOB    NOT NULL CHECK (length(hash) = 32),
     applied         INTEGER NOT NULL CHECK (applied <= seq),
+    -- The first 32 bits of the chain hash there.
+    applied_mark    INTEGER NOT NULL DEFAULT 0,
+    -- What the node that let this one in said of it, until its row in `member` has come.
+    name            TEXT,
+    addresses       TEXT CHECK (addresses IS NULL OR json_valid(addresses)),
     -- Set when the author contradicted itself or was revoked: nothing more is taken. Says why.
     stopped         TEXT
 ) STRICT;
@@ -457,7 +464,10 @@ CREATE TABLE audit_entry (
 ) STRICT;
 
 CREATE INDEX audit_by_patient ON audit_entry (patient_id) WHERE patient_id IS NOT NULL;
--- What a patient does concerns that patient, so the index above serves it.
+-- What shows the data of many patients at once belongs to the log of each.
+CREATE INDEX audit_of_many ON audit_entry (seq)
+    WHERE action IN ('patient.list', 'reading.list_all', 'queue.list');
+-- What a patient does concerns that patient, so audit_by_patient serves it.
 CREATE INDEX audit_by_staff ON audit_entry (actor_id) WHERE actor_kind = 'staff';
 
 CREATE TRIGGER audit_entry_no_update BEFORE UPDATE ON audit_entry

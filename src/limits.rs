@@ -10,6 +10,20 @@ use std::time::Duration;
 /// Largest request body, bytes. The biggest legitimate body is an appointment form with long free
 /// texts (a few KiB); 256 KiB leaves room without letting a phone fill the memory.
 pub const BODY_BYTES_MAX: usize = 256 * 1024;
+/// Largest request body of somebody who has not shown a token, bytes. A log-in and a new password are
+/// under 4 KiB, with every character written the longest way.
+pub const UNKNOWN_BODY_BYTES_MAX: usize = 8 * 1024;
+/// Request bodies in memory at once, bytes, over all connections: sixteen of the largest, or thousands
+/// of forms. (Parsed, a hostile one takes ninety times as much, but only as many as there are
+/// [`WORKERS`] are being parsed.) One address that has no token comes to half of it at most: [`CONNECTIONS_PER_ADDRESS_MAX`] times
+/// [`H2_STREAMS_MAX`] times [`UNKNOWN_BODY_BYTES_MAX`].
+pub const BODIES_BYTES_MAX: usize = 4 << 20;
+/// Answers in memory at once, bytes, over all connections: four of the largest
+/// ([`LEGACY_READINGS_MAX`] readings are up to 7 MB), or a thousand of what a phone keeps.
+pub const ANSWERS_BYTES_MAX: usize = 32 << 20;
+/// Answers of up to this many bytes do not count. [`CONNECTIONS_MAX`] times [`H2_STREAMS_MAX`] of them
+/// are as much again as those that do.
+pub const ANSWER_BYTES_FREE: usize = 16 * 1024;
 /// Bytes of a body that is too large that are read and thrown away before the answer. Whoever sends
 /// more is cut off.
 pub const BODY_BYTES_DRAINED_MAX: usize = 2 << 20;
@@ -35,6 +49,9 @@ pub const BATCH_WRITES_MAX: usize = 256;
 pub const BULK_TURN_BATCHES: u32 = 8;
 /// Access entries waiting to be written. Reads are refused when the log cannot keep up with them.
 pub const ACCESS_ENTRIES_MAX: usize = 4_096;
+/// Sessions whose first use of new tokens waits to be noted with the next commit: a few at a time,
+/// unless nothing can be committed.
+pub const SESSION_USES_MAX: usize = 4_096;
 /// How long an access entry may wait for a write to travel with. Durable within a second is
 /// promised; half of that leaves room for a slow card.
 pub const ACCESS_DELAY: Duration = Duration::from_millis(500);
@@ -143,6 +160,10 @@ pub const REFRESH_GRACE: Duration = Duration::from_secs(30);
 /// once, twice more while those linger, and keep the first answer.
 pub const REFRESH_SIBLINGS_MAX: u32 = 32;
 
+/// Recovery links of one account that work at once: more than can be asked for while one lives (five a
+/// minute for 15 minutes), so that nobody can make those of others worthless by asking for more.
+pub const RECOVERY_MAILS_MAX: u32 = 128;
+
 // ---- Log-in attempts ----------------------------------------------------------------------
 
 /// Failed log-ins that one account may have in `LOGIN_WINDOW`.
@@ -208,8 +229,9 @@ pub const STOP_FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 /// long enough for places to free themselves and short enough that nobody notices.
 pub const ACCEPT_PAUSE: (Duration, Duration) =
     (Duration::from_millis(20), Duration::from_millis(1000));
-/// Requests that one HTTP/2 connection may have open: a page with its parts, not a flood.
-pub const H2_STREAMS_MAX: u32 = 32;
+/// Requests that one HTTP/2 connection may have open: what a browser sends at once over HTTP/1.1, and
+/// a little more. Whatever a request may hold is multiplied by this.
+pub const H2_STREAMS_MAX: u32 = 8;
 /// Bytes of one request's header fields, in HTTP/2 (decoded) and HTTP/1 (read buffer). A token is
 /// about 1 kB.
 pub const HEADER_BYTES_MAX: usize = 16 * 1024;
@@ -317,7 +339,7 @@ pub const PEER_HOST_BYTES_MAX: usize = 253;
 /// From the start of a connection to a peer to the end of its TLS handshake: several round trips of
 /// a bad mobile link.
 pub const PEER_CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// Until the header of a peer's answer, and until the next frame of a stream that owes one.
+/// Until the header of a peer's answer, and until the next bytes of a stream that owes some.
 pub const PEER_ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 /// Bytes of a request to join and of its answer: some keys, names and settings.
 pub const JOIN_BYTES_MAX: usize = 64 * 1024;
@@ -330,13 +352,17 @@ pub const JOIN_ATTEMPTS: usize = 3;
 pub const PEER_REQUESTS_MAX: usize = 8;
 /// Bytes of the text of a refusal that are shown: a peer may be anybody's program.
 pub const REFUSAL_CHARS_MAX: usize = 300;
-/// Receive window of one stream of a peer's answers in bytes: a megabyte in flight fills a LAN, and
-/// 300 kB/s over a link with three seconds of delay.
-pub const PEER_STREAM_WINDOW: u32 = 1 << 20;
+/// HTTP/2 ping interval between peers and the time allowed for its answer. Over a link of 30 kbit/s
+/// the answer waits behind [`H2_STREAM_WINDOW`] of data, which takes 17 s.
+pub const PEER_PING: (Duration, Duration) = (Duration::from_secs(15), Duration::from_secs(60));
+/// Bytes that a peer may send from one frame that is of use to the next: the largest frame, and some
+/// that are passed over.
+pub const BETWEEN_FRAMES_BYTES_MAX: usize = 5 << 20;
 /// How often a watched peer says that it lives when nothing happens.
 pub const HEARTBEAT_EVERY: Duration = Duration::from_secs(10);
-/// Silence of a watched peer after which its link is given up: three heartbeats.
-pub const HEARTBEAT_PATIENCE: Duration = Duration::from_secs(30);
+/// Silence of a watched peer after which its link is given up: some heartbeats that wait behind data
+/// on a slow link, see [`PEER_PING`].
+pub const HEARTBEAT_PATIENCE: Duration = Duration::from_secs(60);
 /// How often connected peers compare what they know even when nothing seems to happen: a lost
 /// message must not stay lost.
 pub const EXCHANGE_EVERY: Duration = Duration::from_secs(5);
@@ -370,3 +396,19 @@ pub const SMALL_RUN_CHANGES: i64 = 1024;
 pub const RUNS_JOINED_MIN: i64 = 64;
 /// Small runs that are joined in one transaction: each is decoded.
 pub const RUNS_JOINED_MAX: i64 = 256;
+/// Payload bytes of one answer to a pull, and one frame more: some 30,000 readings, which take the
+/// store about a second. Then another peer has its turn.
+pub const PULL_BYTES_MAX: usize = 256 * 1024;
+/// A peer that sends nothing for this long while it is its turn goes on without.
+pub const TURN_SILENCE: Duration = Duration::from_secs(1);
+/// Longest turn of a peer that sends, over a slow link perhaps.
+pub const TURN_MAX: Duration = Duration::from_secs(5);
+/// How long a patient waits while a peer is asked for a place in the queue: a LAN answers in a few
+/// milliseconds, an fsync included.
+pub const RIGHTS_TIMEOUT: Duration = Duration::from_millis(500);
+/// Patients who wait for that at once; further ones are told that this node has no place.
+pub const RIGHTS_WAITING_MAX: usize = 64;
+/// Places that are asked for at once, so that the next patients need not wait.
+pub const RIGHTS_ASKED: i64 = 4;
+/// How often it is looked whether the logs have to be tidied.
+pub const TIDY_EVERY: Duration = Duration::from_secs(30);

@@ -10,7 +10,7 @@ use super::{DataDir, Failure, output};
 use crate::clock::{Clock, SystemClock};
 use crate::domain::time::{Timestamp, start_of_day};
 use crate::limits;
-use crate::store::audit::{AuditFilter, AuditRow, list, verify};
+use crate::store::audit::{AuditFilter, AuditRow, list};
 use crate::store::{ReadTx, Snapshot, StoreError, patients, staff};
 
 /// Subcommands of `islet audit`.
@@ -33,7 +33,7 @@ pub(super) enum AuditCommand {
 
 #[derive(Debug, clap::Args)]
 pub(super) struct LogArgs {
-    /// Whose data it was
+    /// Whose data it was; views of many patients at once are among it
     #[arg(long, value_name = "DNI")]
     patient: Option<String>,
     /// Who did it: patient:DNI, staff:USERNAME, operator, system or anonymous
@@ -222,7 +222,7 @@ impl<'a> Names<'a> {
 
 fn show_verdict(snapshot: &Snapshot, data: &DataDir, json: bool) -> Result<(), Failure> {
     let key = data.audit_key()?;
-    let report = snapshot.read(|tx| verify(tx, &key))?;
+    let report = snapshot.verify_audit(data.path(), key)?;
     if json {
         output::json(&report)?;
     } else if report.problems.is_empty() {

@@ -11,7 +11,7 @@ use crate::auth::{Random, SystemRandom};
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::service::mail::Mailer;
-use crate::service::{App, SessionCache};
+use crate::service::{App, Broker, SessionCache};
 use crate::store::{Store, StoreError, replica};
 
 /// Opens the node and takes the lock on its directory until the store is closed.
@@ -58,6 +58,7 @@ pub async fn open_at(
         lifetimes: config.lifetimes(),
         clock,
         random,
+        broker: Broker::default(),
         signer: Arc::new(data.signer()?),
         applying: tokio::sync::Mutex::default(),
         started: Instant::now(),

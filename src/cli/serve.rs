@@ -18,11 +18,12 @@ use super::data_dir::TLS;
 use super::{DataDir, Exit, Failure, ask, log, node, output};
 use crate::config::{Address, Config, LogFormat};
 use crate::http::app::HttpOptions;
+use crate::http::budget::Budget;
 use crate::http::listen::{self, Bound};
 use crate::http::tls::{CertificateAuthority, TlsIdentity};
 use crate::limits;
 use crate::mail::{Patience, Postman};
-use crate::service::App;
+use crate::service::{App, Broker};
 use crate::service::mail::Mailer;
 pub(super) use listeners::Url;
 use signals::Signals;
@@ -117,10 +118,14 @@ async fn serve(
     let signals = Signals::new()?;
     let (mailer, postman) = mail(data, config)?;
     let app = node::open(data, config, mailer).await;
-    let app = Arc::new(app.map_err(|error| error.into_failure(data))?);
+    let mut app = app.map_err(|error| error.into_failure(data))?;
+    let (broker, wanted) = Broker::channel();
+    app.broker = broker;
+    let app = Arc::new(app);
     let identity = config.https.get().map(|_| identity(data, config));
     let identity = identity.transpose()?;
     let options = HttpOptions {
+        budget: Budget::default(),
         clinic: config.clinic.clone(),
         cors_origins: config.cors_origins.clone(),
         authority: identity.as_ref().map(|it| Arc::clone(it.authority())),
@@ -145,6 +150,7 @@ async fn serve(
         Arc::clone(&node),
         peer_addr,
         config.discovery,
+        wanted,
     ));
     let control = tokio::spawn(control.serve(node, stop.clone()));
     let postman = postman.map(|postman| tokio::spawn(postman.run(stop_mail.clone())));

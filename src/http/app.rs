@@ -6,13 +6,14 @@
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::http::{HeaderName, HeaderValue, Method, header};
 use axum::middleware::{from_fn, from_fn_with_state};
+use axum::{Extension, Router};
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 use tower_http::normalize_path::NormalizePath;
 
+use super::budget::Budget;
 use super::tls::{CertificateAuthority, ca_page};
 use super::{context, docs, error, health, legacy, reset};
 use crate::service::App;
@@ -24,6 +25,8 @@ pub struct HttpOptions {
     pub clinic: String,
     /// Origins of web pages that may call the API; nothing else may.
     pub cors_origins: Vec<String>,
+    /// What requests and answers may take of the memory.
+    pub budget: Budget,
     /// The node's certificate authority, to be shown at `/ca`.
     pub authority: Option<Arc<CertificateAuthority>>,
 }
@@ -43,7 +46,7 @@ pub struct Routers {
 #[must_use]
 pub fn routers(app: &Arc<App>, options: &HttpOptions) -> Routers {
     let patient = legacy::patient(app, options);
-    let backoffice = legacy::backoffice(app);
+    let backoffice = legacy::backoffice(app, options);
     let health = health::router(app);
     let patients = Router::new().merge(patient.clone()).nest("/api", patient);
     let lan = patients.clone().nest("/backoffice", backoffice.clone());
@@ -66,6 +69,7 @@ fn finish(app: &Arc<App>, options: &HttpOptions, routes: Router) -> Router {
     let routes = routes
         .fallback(error::not_found)
         .method_not_allowed_fallback(error::method_not_allowed)
+        .layer(Extension(options.budget.clone()))
         .layer(CatchPanicLayer::custom(error::panicked))
         .layer(cors(&options.cors_origins))
         .layer(from_fn(context::answer_headers))

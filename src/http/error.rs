@@ -150,6 +150,7 @@ const fn status(error: &Error) -> StatusCode {
         | Error::Taken(_)
         | Error::QueueClosed
         | Error::QueueFull
+        | Error::PlacesElsewhere(_)
         | Error::NotInQueue
         | Error::NotAccepted(_)
         | Error::WrongState(_) => StatusCode::BAD_REQUEST,

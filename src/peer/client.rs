@@ -169,12 +169,12 @@ pub(super) async fn bytes_of(answer: Response<Incoming>) -> Result<Vec<u8>, Clie
 
 fn protocol() -> http2::Builder<TokioExecutor> {
     let mut builder = http2::Builder::new(TokioExecutor::new());
-    let (ping_interval, ping_timeout) = limits::H2_PING;
+    let (ping_interval, ping_timeout) = limits::PEER_PING;
     builder
         .timer(TokioTimer::new())
         .max_header_list_size(limits::HEADER_BYTES_MAX as u32)
-        .initial_stream_window_size(limits::PEER_STREAM_WINDOW)
-        .initial_connection_window_size(2 * limits::PEER_STREAM_WINDOW)
+        .initial_stream_window_size(limits::H2_STREAM_WINDOW)
+        .initial_connection_window_size(limits::H2_CONNECTION_WINDOW)
         .max_send_buf_size(limits::H2_SEND_BYTES_MAX)
         .keep_alive_interval(ping_interval)
         .keep_alive_timeout(ping_timeout);

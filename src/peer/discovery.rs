@@ -137,7 +137,11 @@ fn announcement(
     };
     let automatic = ip.is_empty();
     let info = ServiceInfo::new(SERVICE, &id, &host, ip.as_str(), listens.port(), &txt[..])?;
-    Ok(if automatic { info.enable_addr_auto() } else { info })
+    Ok(if automatic {
+        info.enable_addr_auto()
+    } else {
+        info
+    })
 }
 
 /// The network's id is in invitations, so its digest is announced.
@@ -159,7 +163,10 @@ fn heard(service: &ResolvedService, network: &str) -> Option<(String, Vec<String
         // A link-local address says nothing without its interface.
         IpAddr::V6(ip) => !ip.is_unspecified() && !ip.is_multicast() && !ip.is_unicast_link_local(),
     };
-    let ips = service.get_addresses().iter().map(mdns_sd::ScopedIp::to_ip_addr);
+    let ips = service
+        .get_addresses()
+        .iter()
+        .map(mdns_sd::ScopedIp::to_ip_addr);
     let mut ips: Vec<IpAddr> = ips.filter(usable).collect();
     ips.sort_unstable();
     ips.truncate(limits::PEER_ADDRESSES_MAX);

@@ -5,6 +5,7 @@
 use std::fmt;
 
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
+use islet_sync::chain::Signer;
 use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use thiserror::Error;
@@ -74,6 +75,14 @@ impl Identity {
     #[must_use]
     pub fn node_id(&self) -> String {
         node_id(&self.public_key)
+    }
+
+    /// The same key, for the node's log.
+    ///
+    /// # Errors
+    /// [`IdentityError::Rejected`] if the library does not take it any more.
+    pub fn signer(&self) -> Result<Signer, IdentityError> {
+        Signer::from_pkcs8(&self.pkcs8).map_err(|_| IdentityError::Rejected)
     }
 
     /// Signs `message` (RFC 8032).

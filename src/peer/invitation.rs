@@ -155,7 +155,9 @@ fn take_invitation(input: &mut &[u8]) -> Option<Invitation> {
     if usize::from(count) > PEER_ADDRESSES_MAX {
         return None;
     }
-    let addresses = (0..count).map(|_| take_address(input)).collect::<Option<_>>()?;
+    let addresses = (0..count)
+        .map(|_| take_address(input))
+        .collect::<Option<_>>()?;
     Some(Invitation {
         network,
         public_key,
@@ -239,7 +241,9 @@ const fn times_x(value: u8) -> u8 {
 /// The check character of a row.
 fn check(row: usize, symbols: &[u8]) -> u8 {
     let start = (row % 31 + 1) as u8;
-    symbols.iter().fold(start, |sum, symbol| times_x(sum ^ symbol))
+    symbols
+        .iter()
+        .fold(start, |sum, symbol| times_x(sum ^ symbol))
 }
 
 fn write_rows(bytes: &[u8]) -> String {
@@ -273,7 +277,10 @@ fn read_rows(typed: &str) -> Result<Zeroizing<Vec<u8>>, CodeError> {
             'I' | 'L' => '1',
             other => other,
         };
-        match ALPHABET.iter().position(|known| char::from(*known) == plain) {
+        match ALPHABET
+            .iter()
+            .position(|known| char::from(*known) == plain)
+        {
             Some(symbol) => symbols.push(symbol as u8),
             None if letter.is_whitespace() || letter == '-' => {}
             None => return Err(CodeError::Character(letter)),
@@ -306,7 +313,10 @@ fn read_rows(typed: &str) -> Result<Zeroizing<Vec<u8>>, CodeError> {
 pub fn grouped(code: &Secret) -> Secret {
     let letters: Vec<char> = code.expose().chars().collect();
     let row = |row: &[char]| {
-        let groups: Vec<String> = row.chunks(GROUP).map(|group| group.iter().collect()).collect();
+        let groups: Vec<String> = row
+            .chunks(GROUP)
+            .map(|group| group.iter().collect())
+            .collect();
         groups.join("-")
     };
     let rows: Vec<String> = letters.chunks(ROW).map(row).collect();

@@ -105,11 +105,7 @@ async fn keep_link(node: Arc<PeerNode>, key: PublicKey) {
 }
 
 /// One connection, from the first exchange to its end.
-async fn live(
-    node: &Arc<PeerNode>,
-    member: &Member,
-    pause: &mut Pause,
-) -> Result<(), ClientError> {
+async fn live(node: &Arc<PeerNode>, member: &Member, pause: &mut Pause) -> Result<(), ClientError> {
     let link = Link::open(node, member, &node.places_of(member)).await?;
     let mut commits = replication::commits(&node.app);
     // The watch comes first, so that nothing is missed between it and the first round.
@@ -117,6 +113,7 @@ async fn live(
     let progress = Progress::default();
     link.round(Giving::Unwatched, &progress).await?;
     *pause = Pause::default();
+    let _up = node.up(member.public_key, Arc::clone(&link.connection));
     node.status.note(&member.public_key, |seen| {
         seen.connected = Some(link.connection.address.clone());
         seen.error = None;
@@ -126,13 +123,17 @@ async fn live(
     ticks.reset();
     // One future for the whole life of the stream: a frame may be half read when something else
     // happens first, and must not be lost by that.
-    let (news, mut heard) = watch::channel(0u64);
+    let (news, mut heard) = watch::channel(Vec::new());
     let listening = listen(&link, &mut watch, &news);
     tokio::pin!(listening);
     loop {
         tokio::select! {
             ended = &mut listening => return ended,
-            Ok(()) = heard.changed() => link.pull(None, &progress).await?,
+            Ok(()) = heard.changed() => {
+                let hello = heard.borrow_and_update().clone();
+                link.pull(None, &progress).await?;
+                link.compare(&hello).await?;
+            }
             Ok(()) = commits.changed() => give(&link, &progress).await?,
             _ = ticks.tick() => link.round(Giving::Unwatched, &progress).await?,
         }
@@ -143,20 +144,15 @@ async fn live(
 async fn listen(
     link: &Link<'_>,
     watch: &mut FrameReader,
-    news: &watch::Sender<u64>,
+    news: &watch::Sender<Vec<u8>>,
 ) -> Result<(), ClientError> {
-    let app = &link.node.app;
     while let Some(frame) = watch.next().await? {
         link.seen();
         match frame.kind {
             Kind::Heartbeat => {}
             Kind::Hello => {
-                let number = link.member.number;
-                let differs = replication::answer_exchange(app, number, &frame.payload).await?;
-                if differs.is_empty() {
-                    link.note_in_sync();
-                } else {
-                    news.send_modify(|count| *count += 1);
+                if !link.compare(&frame.payload).await? {
+                    news.send_replace(frame.payload);
                 }
             }
             _ => return Err(StreamError::Unexpected.into()),

@@ -15,6 +15,7 @@ pub mod join;
 pub mod links;
 pub mod manual;
 pub mod node;
+pub mod places;
 mod pump;
 mod refusal;
 pub mod server;
@@ -46,3 +47,6 @@ fn clock_of(payload: &[u8]) -> Option<i64> {
         .first_chunk()
         .map(|bytes| i64::from_be_bytes(*bytes))
 }
+
+#[cfg(test)]
+mod tests;

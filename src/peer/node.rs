@@ -4,15 +4,19 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use islet_sync::frame::{Frame, Kind};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
+use super::client::{ClientError, Connection};
 use super::discovery::Discovered;
 use super::identity::{Identity, PublicKey};
 use super::join::Inheritance;
 use super::manual::{self, ManualSync};
 use super::refusal::Refusal;
+use super::server::RIGHTS;
 use super::status::Status;
+use super::stream::{StreamError, whole};
 use crate::limits;
 use crate::service::replication::{self, Member};
 use crate::service::{App, Error};
@@ -37,6 +41,10 @@ pub struct PeerNode {
     manual: Mutex<Option<Arc<ManualSync>>>,
     pub(super) discovered: Discovered,
     pub(super) joins: Arc<Semaphore>,
+    /// Whose turn it is to fetch.
+    pub(super) turn: tokio::sync::Mutex<()>,
+    /// The links that are up.
+    connections: Mutex<BTreeMap<PublicKey, Arc<Connection>>>,
     places: Mutex<BTreeMap<PublicKey, Arc<Semaphore>>>,
     watchers: Mutex<BTreeMap<PublicKey, usize>>,
 }
@@ -62,6 +70,8 @@ impl PeerNode {
             manual: Mutex::default(),
             discovered: Discovered::default(),
             joins: Arc::new(Semaphore::new(limits::JOINS_AT_ONCE)),
+            turn: tokio::sync::Mutex::default(),
+            connections: Mutex::default(),
             places: Mutex::default(),
             watchers: Mutex::default(),
         })
@@ -142,6 +152,46 @@ impl PeerNode {
             .map_err(|_| Refusal::busy())
     }
 
+    /// Asks a member for queue rights, over the link that is up. Somebody waits for the answer, so it
+    /// has to come soon.
+    ///
+    /// # Errors
+    /// When there is no link, or the member refuses or is too slow.
+    pub async fn ask_rights(&self, number: u32, request: Vec<u8>) -> Result<Vec<u8>, ClientError> {
+        let members = replication::members(&self.app).await?;
+        let member = members.iter().find(|it| it.number == number);
+        let connection = member.and_then(|it| lock(&self.connections).get(&it.public_key).cloned());
+        let connection =
+            connection.ok_or_else(|| ClientError::Here("there is no link to it".to_owned()))?;
+        let answer = async {
+            let body = whole(&[Frame::new(Kind::Rights, request)]).map_err(StreamError::from)?;
+            let mut answer = connection.frames(RIGHTS, body).await?;
+            Ok(answer.next_of(Kind::Rights).await?)
+        };
+        let answer = tokio::time::timeout(limits::RIGHTS_TIMEOUT, answer).await;
+        answer.map_err(|_| StreamError::Silent)?
+    }
+
+    /// Numbers of the members to which a link is up.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub async fn linked(&self) -> Result<Vec<u32>, Error> {
+        let members = replication::members(&self.app).await?;
+        let connections = lock(&self.connections);
+        let up = |member: &&Member| connections.contains_key(&member.public_key);
+        Ok(members.iter().filter(up).map(|it| it.number).collect())
+    }
+
+    /// Notes that a link is up, until the result is dropped.
+    pub(super) fn up(self: &Arc<Self>, key: PublicKey, connection: Arc<Connection>) -> Up {
+        lock(&self.connections).insert(key, connection);
+        Up {
+            node: Arc::clone(self),
+            key,
+        }
+    }
+
     /// Whether a peer watches this node, and so fetches by itself what is new here.
     pub(super) fn is_watched_by(&self, key: &PublicKey) -> bool {
         lock(&self.watchers).contains_key(key)
@@ -154,6 +204,18 @@ impl PeerNode {
             node: Arc::clone(self),
             key,
         }
+    }
+}
+
+/// A link that is up.
+pub(super) struct Up {
+    node: Arc<PeerNode>,
+    key: PublicKey,
+}
+
+impl Drop for Up {
+    fn drop(&mut self) {
+        lock(&self.node.connections).remove(&self.key);
     }
 }
 

@@ -52,25 +52,30 @@ impl Session {
     }
 }
 
-/// Sends what comes out of the channel.
+/// Sends what comes out of the channel, up to a bound.
 pub(super) fn sending(node: Arc<PeerNode>, peer: Peer, frames: mpsc::Receiver<Frame>) -> Body {
-    let state = (Session::new(node, peer), frames);
-    Body::from_stream(stream::unfold(state, |(mut session, mut frames)| async {
-        if session.over {
-            return None;
-        }
-        let stop = session.node.stop.clone();
-        let frame = tokio::select! {
-            () = stop.cancelled() => return None,
-            frame = frames.recv() => frame?,
-        };
-        let bytes = match session.still_welcome().await {
-            Err(refusal) => session.last(&refusal.frame()),
-            Ok(()) if frame.kind == Kind::End => session.last(&frame),
-            Ok(()) => encoded(&frame),
-        };
-        Some((bytes, (session, frames)))
-    }))
+    let state = (Session::new(node, peer), frames, 0);
+    Body::from_stream(stream::unfold(
+        state,
+        |(mut session, mut frames, sent)| async move {
+            if session.over {
+                return None;
+            }
+            let stop = session.node.stop.clone();
+            let frame = tokio::select! {
+                () = stop.cancelled() => return None,
+                frame = frames.recv() => frame?,
+            };
+            let bytes = match session.still_welcome().await {
+                Err(refusal) => session.last(&refusal.frame()),
+                Ok(()) if frame.kind == Kind::End => session.last(&frame),
+                Ok(()) if sent >= limits::PULL_BYTES_MAX => session.last(&Frame::more()),
+                Ok(()) => encoded(&frame),
+            };
+            let sent = sent + bytes.as_ref().map_or(0, Bytes::len);
+            Some((bytes, (session, frames, sent)))
+        },
+    ))
 }
 
 /// Takes in what the peer sends, and answers with what was made durable.

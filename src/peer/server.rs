@@ -33,7 +33,6 @@ pub(super) const WATCH: &str = "/sync/1/watch";
 pub(super) const RIGHTS: &str = "/sync/1/rights";
 
 /// What the peer port answers.
-#[must_use]
 pub fn router(node: &Arc<PeerNode>) -> Router {
     Router::new()
         .route(join::PATH, post(join::answer))
@@ -103,7 +102,7 @@ fn reader(body: Body) -> FrameReader {
 /// The one frame that a request consists of.
 async fn only(body: Body, kind: Kind) -> Result<Vec<u8>, Refusal> {
     let mut reader = reader(body);
-    let payload = reader.expect(kind).await?;
+    let payload = reader.next_of(kind).await?;
     match reader.next().await? {
         None => Ok(payload),
         Some(_) => Err(super::stream::StreamError::Unexpected.into()),

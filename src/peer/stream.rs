@@ -11,6 +11,7 @@ use thiserror::Error;
 use tokio::sync::mpsc;
 
 use super::refusal::Refusal;
+use crate::limits;
 
 /// Why a stream cannot be read on.
 #[derive(Debug, Error)]
@@ -27,6 +28,9 @@ pub enum StreamError {
     /// A frame came that does not belong there.
     #[error("the other node sent something that was not asked for")]
     Unexpected,
+    /// Frames that are all passed over.
+    #[error("the other node sent much that is of no use")]
+    Useless,
     /// The other side says why it stops.
     #[error(transparent)]
     Refused(#[from] Refusal),
@@ -38,8 +42,12 @@ pub struct FrameReader {
     decoder: Decoder,
     patience: Duration,
     ended: bool,
+    /// Bytes since the last frame that was of use.
+    idle_bytes: usize,
     /// Payload bytes so far.
     pub bytes: u64,
+    /// At the end: the other side has more, for whoever asks again.
+    pub more: bool,
 }
 
 impl std::fmt::Debug for FrameReader {
@@ -49,7 +57,7 @@ impl std::fmt::Debug for FrameReader {
 }
 
 impl FrameReader {
-    /// Reads `body`, each frame of which may take `patience` to come.
+    /// Reads `body`, which may be silent for `patience` within a frame or before one.
     #[must_use]
     pub fn new(body: Body, patience: Duration) -> Self {
         Self {
@@ -57,7 +65,9 @@ impl FrameReader {
             decoder: Decoder::default(),
             patience,
             ended: false,
+            idle_bytes: 0,
             bytes: 0,
+            more: false,
         }
     }
 
@@ -69,11 +79,10 @@ impl FrameReader {
         if self.ended {
             return Ok(None);
         }
-        let next = tokio::time::timeout(self.patience, self.read());
-        let frame = next.await.map_err(|_| StreamError::Silent)??;
+        let frame = self.read().await?;
         match frame.kind {
             Kind::End => {
-                self.ended = true;
+                (self.ended, self.more) = (true, !frame.payload.is_empty());
                 Ok(None)
             }
             Kind::Error => Err(Refusal::read(&frame.payload).into()),
@@ -85,7 +94,7 @@ impl FrameReader {
     ///
     /// # Errors
     /// As [`FrameReader::next`], and [`StreamError::Unexpected`].
-    pub async fn expect(&mut self, kind: Kind) -> Result<Vec<u8>, StreamError> {
+    pub async fn next_of(&mut self, kind: Kind) -> Result<Vec<u8>, StreamError> {
         match self.next().await? {
             Some(frame) if frame.kind == kind => Ok(frame.payload),
             _ => Err(StreamError::Unexpected),
@@ -95,12 +104,19 @@ impl FrameReader {
     async fn read(&mut self) -> Result<Frame, StreamError> {
         loop {
             if let Some(frame) = self.decoder.take()? {
+                self.idle_bytes = 0;
                 return Ok(frame);
             }
-            let piece = self.body.frame().await.ok_or(StreamError::Cut)?;
+            let piece = tokio::time::timeout(self.patience, self.body.frame()).await;
+            let piece = piece.map_err(|_| StreamError::Silent)?;
+            let piece = piece.ok_or(StreamError::Cut)?;
             let piece = piece.map_err(|_| StreamError::Cut)?;
             if let Some(data) = piece.data_ref() {
                 self.bytes += data.len() as u64;
+                self.idle_bytes += data.len();
+                if self.idle_bytes > limits::BETWEEN_FRAMES_BYTES_MAX {
+                    return Err(StreamError::Useless);
+                }
                 self.decoder.push(data);
             }
         }
@@ -121,7 +137,6 @@ pub fn whole(frames: &[Frame]) -> Result<Body, FrameError> {
 }
 
 /// Frames as they come out of a bounded channel. The channel's owner sends the end.
-#[must_use]
 pub fn streamed(receiver: mpsc::Receiver<Frame>) -> Body {
     Body::from_stream(stream::unfold(receiver, |mut receiver| async move {
         let frame = receiver.recv().await?;
@@ -149,7 +164,7 @@ mod tests {
     #[tokio::test]
     async fn a_stream_ends_with_its_end_only() {
         let mut whole = reader(&[1, 1, 9, 7, 0]);
-        assert_eq!(whole.expect(Kind::Hello).await.unwrap(), [9]);
+        assert_eq!(whole.next_of(Kind::Hello).await.unwrap(), [9]);
         assert_eq!(whole.next().await.unwrap(), None);
         assert_eq!(whole.next().await.unwrap(), None);
         for cut in [&[][..], &[1, 1, 9], &[1, 1, 9, 7]] {
@@ -177,7 +192,7 @@ mod tests {
         });
         let mut reader = FrameReader::new(body, PATIENCE);
         for count in 0..50 {
-            assert_eq!(reader.expect(Kind::Segment).await.unwrap()[0], count);
+            assert_eq!(reader.next_of(Kind::Segment).await.unwrap()[0], count);
         }
         assert_eq!(reader.next().await.unwrap(), None);
     }
@@ -188,7 +203,7 @@ mod tests {
         let body = whole(&[refusal.frame()]).unwrap();
         let refused = FrameReader::new(body, PATIENCE).next().await;
         assert!(matches!(refused, Err(StreamError::Refused(found)) if found == refusal));
-        let surprise = reader(&[2, 0, 7, 0]).expect(Kind::Hello).await;
+        let surprise = reader(&[2, 0, 7, 0]).next_of(Kind::Hello).await;
         assert!(matches!(surprise, Err(StreamError::Unexpected)));
     }
 

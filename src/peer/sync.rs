@@ -2,13 +2,15 @@
 //! peer does not fetch by itself. Must never hold more than a few frames, nor go on after the peer
 //! has sent what it should not.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use axum::body::Body;
 use futures_util::future::select_ok;
 use islet_sync::frame::{Frame, Kind};
-use tokio::sync::mpsc;
+use tokio::sync::{MutexGuard, mpsc};
+use tokio::time::{Instant, timeout};
 
 use super::client::{ClientError, Connection};
 use super::node::PeerNode;
@@ -47,7 +49,7 @@ pub enum Giving {
 pub(super) struct Link<'a> {
     pub(super) node: &'a Arc<PeerNode>,
     pub(super) member: &'a Member,
-    pub(super) connection: Connection,
+    pub(super) connection: Arc<Connection>,
 }
 
 impl<'a> Link<'a> {
@@ -71,7 +73,7 @@ impl<'a> Link<'a> {
         Ok(Self {
             node,
             member,
-            connection,
+            connection: Arc::new(connection),
         })
     }
 
@@ -117,36 +119,70 @@ impl<'a> Link<'a> {
         Ok(())
     }
 
-    /// Fetches what the peer has and this node lacks. With the peer's vector it tells how much that
-    /// still is.
+    /// Fetches what the peer has and this node lacks, a portion at a time. With the peer's vector it
+    /// tells how much that still is.
+    ///
+    /// Links take turns, so that several peers do not all send the same; each portion starts from
+    /// what is known by then. A peer that is slow or silent loses its turn and goes on without.
     pub(super) async fn pull(
         &self,
         theirs: Option<&[u8]>,
         progress: &Progress,
     ) -> Result<(), ClientError> {
+        let mut more = true;
+        while more {
+            let turn = self.node.turn.lock().await;
+            if let Some(theirs) = theirs
+                && replication::behind(&self.node.app, theirs).await? == 0
+            {
+                // Another peer was faster.
+                break;
+            }
+            more = self.portion(turn, theirs, progress).await?;
+        }
+        if theirs.is_some() {
+            progress.missing.store(0, Ordering::Relaxed);
+            self.note_in_sync();
+        }
+        Ok(())
+    }
+
+    /// One portion; answers whether there is more.
+    async fn portion(
+        &self,
+        turn: MutexGuard<'_, ()>,
+        theirs: Option<&[u8]>,
+        progress: &Progress,
+    ) -> Result<bool, ClientError> {
         let app = &self.node.app;
+        let (mut turn, began) = (Some(turn), Instant::now());
         let vector = replication::vector(app).await?;
-        let mut frames = self.ask(PULL, Frame::new(Kind::Vector, vector)).await?;
-        while let Some(frame) = frames.next().await? {
+        let ask = self.ask(PULL, Frame::new(Kind::Vector, vector));
+        let mut frames = in_turn(&mut turn, ask).await?;
+        let mut counted = 0;
+        while let Some(frame) = in_turn(&mut turn, frames.next()).await? {
             replication::ingest(app, self.member.number, frame).await?;
-            progress.received_frames.fetch_add(1, Ordering::Relaxed);
-            progress
-                .received_bytes
-                .store(frames.bytes, Ordering::Relaxed);
+            self.count(frames.bytes - counted, progress);
+            counted = frames.bytes;
             if let Some(theirs) = theirs {
                 let behind = replication::behind(app, theirs).await?;
                 progress.missing.store(behind, Ordering::Relaxed);
                 self.note_behind(behind);
             }
-            self.seen();
+            if began.elapsed() > limits::TURN_MAX {
+                turn = None;
+            }
         }
-        if theirs.is_some() {
-            self.note_in_sync();
-        }
-        let bytes = frames.bytes;
+        Ok(frames.more)
+    }
+
+    /// A frame of `bytes` came and is durable.
+    fn count(&self, bytes: u64, progress: &Progress) {
+        progress.received_frames.fetch_add(1, Ordering::Relaxed);
+        progress.received_bytes.fetch_add(bytes, Ordering::Relaxed);
         let key = &self.member.public_key;
         self.node.status.note(key, |seen| seen.bytes.0 += bytes);
-        Ok(())
+        self.seen();
     }
 
     /// Gives what the peer, which knows `theirs`, lacks.
@@ -193,6 +229,18 @@ impl<'a> Link<'a> {
         acknowledged
     }
 
+    /// Whether both know the same, by the peer's hello.
+    pub(super) async fn compare(&self, hello: &[u8]) -> Result<bool, ClientError> {
+        let (app, number) = (&self.node.app, self.member.number);
+        let same = replication::answer_exchange(app, number, hello)
+            .await?
+            .is_empty();
+        if same {
+            self.note_in_sync();
+        }
+        Ok(same)
+    }
+
     /// Hears of each commit there.
     pub(super) async fn watch(&self) -> Result<FrameReader, ClientError> {
         self.connection.frames(WATCH, Body::empty()).await
@@ -228,6 +276,18 @@ impl<'a> Link<'a> {
             self.node.status.note(&self.member.public_key, |seen| {
                 seen.clock_offset_ms = Some(theirs_ms.saturating_sub(here_ms));
             });
+        }
+    }
+}
+
+/// Waits for the peer. When that takes too long, its turn is over.
+async fn in_turn<T>(turn: &mut Option<MutexGuard<'_, ()>>, answer: impl Future<Output = T>) -> T {
+    let mut answer = pin!(answer);
+    match timeout(limits::TURN_SILENCE, answer.as_mut()).await {
+        Ok(answer) => answer,
+        Err(_) => {
+            *turn = None;
+            answer.await
         }
     }
 }

@@ -72,6 +72,9 @@ pub enum Error {
     /// The queue has no free place.
     #[error("Appointment Queue Full")]
     QueueFull,
+    /// This node has no free place; others, which cannot be reached now, have.
+    #[error("No quedan turnos en este puesto; los que quedan los tiene {0}. Pida el suyo allí o intente más tarde.")]
+    PlacesElsewhere(String),
     /// The patient has no place in the queue.
     #[error("Appointment does not exist in queue (nothing accepted)")]
     NotInQueue,
@@ -151,6 +154,7 @@ impl Error {
             Self::Taken(_) => "taken",
             Self::QueueClosed => "queue_closed",
             Self::QueueFull => "queue_full",
+            Self::PlacesElsewhere(_) => "places_elsewhere",
             Self::NotInQueue => "not_in_queue",
             Self::NotAccepted(_) => "not_accepted",
             Self::WrongState(_) => "wrong_state",
@@ -172,6 +176,7 @@ impl Error {
                 | Self::Taken(_)
                 | Self::QueueClosed
                 | Self::QueueFull
+                | Self::PlacesElsewhere(_)
                 | Self::NotInQueue
                 | Self::NotAccepted(_)
                 | Self::WrongState(_)

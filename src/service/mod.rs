@@ -7,6 +7,7 @@
 //! once, because phones send a request again when they lose the answer.
 
 pub mod appointments;
+pub mod broker;
 pub mod conflicts;
 mod error;
 pub mod invitations;
@@ -40,6 +41,7 @@ use crate::clock::Clock;
 use crate::domain::actor::Actor;
 use crate::domain::audit::{Entry, Outcome};
 use crate::store::{Audited, Lane, Store, WriteTx};
+pub use broker::Broker;
 use mail::Mailer;
 pub use session_cache::SessionCache;
 
@@ -78,6 +80,8 @@ pub struct App {
     pub clock: Arc<dyn Clock>,
     /// The source of secrets.
     pub random: Arc<dyn Random>,
+    /// Asks other nodes for places in the queue.
+    pub broker: Broker,
     /// The node's key, by which its log is signed.
     pub signer: Arc<Signer>,
     /// One at a time applies what waits in the logs of others.

@@ -1,8 +1,10 @@
 //! Patients: register, show, edit, block.
 
+use super::sessions::{choose_password, throttle_key, verify};
 use super::{App, Error, address, policy};
 use crate::auth::Secret;
 use crate::auth::password::{PasswordHash, PasswordPolicy};
+use crate::auth::token::Audience;
 use crate::domain::actor::Actor;
 use crate::domain::audit::{Entry, Object, Outcome};
 use crate::domain::patient::{NewPatient, Patient, PatientPatch};
@@ -11,7 +13,7 @@ use crate::limits;
 use crate::store::idempotency::{self, IdempotencyKey};
 use crate::store::patients::Unique;
 use crate::store::sessions::{self, Owner};
-use crate::store::{Lane, Read, WriteTx, patients};
+use crate::store::{Read, WriteTx, patients};
 
 const NO_PATIENT: Error = Error::NotFound("User not found");
 
@@ -233,29 +235,20 @@ pub async fn change_password(
     PasswordPolicy::PATIENT
         .check(&new, &[&login.dni, &login.email])
         .map_err(|error| Error::invalid("new_password")(Invalid(error.to_string())))?;
-    let key = format!("password:{id}");
+    let key = throttle_key(Audience::Patient, Some(Owner::Patient(id)), "");
     let attempt = app
         .throttle
         .check(&key, address(actor), || app.monotonic_ms())
         .await?;
     let stored = PasswordHash::parse(&login.password_hash).ok();
-    if !app.hasher.verify(current, stored).await? {
-        attempt.record_failure(app.monotonic_ms());
+    if !verify(app, attempt, current, stored).await? {
         let entry = Entry::new(actor, "patient.change_password").outcome(Outcome::Denied);
         app.store.note_access(entry)?;
         return Err(Error::WrongPassword);
     }
-    attempt.record_success();
-    let hash = app.hasher.hash(&new).await?.to_stored();
-    let actor = actor.clone();
-    app.store
-        .write(Lane::Interactive, move |tx| {
-            patients::set_password(tx, id, &hash, false)?;
-            sessions::revoke_all(tx, Owner::Patient(id), actor.session.as_deref())?;
-            sessions::forget_recoveries(tx, Owner::Patient(id))?;
-            Ok(tx.audit(&Entry::new(&actor, "patient.change_password").on(Object::Patient, id))?)
-        })
-        .await
+    let hash = app.hasher.hash(&new).await?;
+    let entry = Entry::new(actor, "patient.change_password").on(Object::Patient, id);
+    choose_password(app, entry, Owner::Patient(id), login.password_hash, &hash).await
 }
 
 /// Blocks a patient, or lets a blocked one in again. A toggle cannot be repeated safely by what it

@@ -5,7 +5,7 @@ use crate::domain::actor::Actor;
 use crate::domain::audit::{Entry, Object};
 use crate::domain::queue::{QueueAction, QueueDay, QueueEntry, QueueState, Refusal, SIZE_MAX};
 use crate::domain::text::{self, Invalid};
-use crate::store::{Audited, Lane, WriteTx, appointments, queue, rights};
+use crate::store::{Audited, Lane, WriteTx, appointments, members, queue, replica, rights};
 
 const NO_ENTRY: Error = Error::NotFound("Appointment does not exist in queue");
 
@@ -57,12 +57,22 @@ pub struct Submitted {
     pub new: bool,
 }
 
-/// Gives the acting patient a place. Asking again gives the same place.
+/// Gives the acting patient a place. Asking again gives the same place. When this node has none to
+/// give, it asks the nodes that it is connected to.
 ///
 /// # Errors
-/// [`Error::QueueClosed`] or [`Error::QueueFull`].
+/// [`Error::QueueClosed`], [`Error::QueueFull`], or [`Error::PlacesElsewhere`].
 pub async fn submit(app: &App, actor: &Actor) -> Result<Submitted, Error> {
     let patient_id = policy::patient(app, actor, "queue.submit")?;
+    match try_submit(app, actor, patient_id).await {
+        Err(Error::PlacesElsewhere(_)) if app.broker.ask().await => {
+            try_submit(app, actor, patient_id).await
+        }
+        result => result,
+    }
+}
+
+async fn try_submit(app: &App, actor: &Actor, patient_id: i64) -> Result<Submitted, Error> {
     let refusal = Entry::new(actor, "queue.submit");
     let actor = actor.clone();
     app.write(refusal, move |tx| {
@@ -81,7 +91,7 @@ pub async fn submit(app: &App, actor: &Actor) -> Result<Submitted, Error> {
             return Err(Error::QueueClosed);
         }
         if rights::available(tx, &day)? <= 0 {
-            return Err(Error::QueueFull);
+            return Err(no_place(tx, &day)?);
         }
         let placement = queue::insert_entry(tx, day.id, patient_id)?;
         let entry = entry.on(Object::QueueEntry, placement);
@@ -91,6 +101,21 @@ pub async fn submit(app: &App, actor: &Actor) -> Result<Submitted, Error> {
         }))
     })
     .await
+}
+
+/// Says where the remaining places are, when there are any.
+fn no_place(tx: &WriteTx<'_>, day: &QueueDay) -> Result<Error, Error> {
+    let holders = rights::other_holders(tx, replica::number(tx)?, day)?;
+    if holders.is_empty() {
+        return Ok(Error::QueueFull);
+    }
+    let members = members::list(tx)?;
+    let name = |(number, _): &(u32, i64)| {
+        let member = members.iter().find(|member| member.number.get() == *number);
+        member.map_or_else(|| format!("el puesto {number}"), |member| member.name.clone())
+    };
+    let names: Vec<String> = holders.iter().map(name).collect();
+    Ok(Error::PlacesElsewhere(names.join(", ")))
 }
 
 /// The acting patient gives up their place. Nothing happens when they have none to give up.
@@ -150,22 +175,27 @@ fn apply(
         return Err(NO_ENTRY);
     }
     let day = queue::current_day(tx)?;
-    let free = rights::available(tx, &day)?;
-    let after = entry
-        .state
-        .after(action, free)
-        .map_err(|refusal| match refusal {
-            Refusal::WrongState(state) => Error::WrongState(state),
-            Refusal::Full => Error::QueueFull,
-        })?;
+    // Whether there is a place is decided by rights, below.
+    let after = entry.state.after(action, 1).map_err(|refusal| match refusal {
+        Refusal::WrongState(state) => Error::WrongState(state),
+        Refusal::Full => Error::QueueFull,
+    })?;
     let log = Entry::new(actor, name(action))
         .of_patient(entry.patient_id)
         .on(Object::QueueEntry, entry.placement);
     if after == entry.state {
         return Ok(tx.audit(&log.detail("repeated"))?.with(after));
     }
+    let needs_right = match action {
+        QueueAction::PutBack => true,
+        QueueAction::Accept => !rights::may_rely(tx, entry.placement)?,
+        _ => false,
+    };
+    if needs_right && !rights::can_take(tx, &day, entry.placement)? {
+        return Err(no_place(tx, &day)?);
+    }
     queue::set_state(tx, entry.placement, after)?;
-    if after.occupies() && !entry.state.occupies() {
+    if needs_right {
         queue::move_to_day(tx, entry.placement, day.id)?;
     }
     if action == QueueAction::PutBack
@@ -217,7 +247,7 @@ pub async fn prioritize(
             "say why this patient goes first",
         )));
     }
-    let refusal = Entry::new(actor, "queue.prioritize");
+    let refusal = Entry::new(actor, "queue.prioritize").on(Object::QueueEntry, placement);
     let actor = actor.clone();
     app.write(refusal, move |tx| {
         let entry = queue::by_placement(tx, placement)?.ok_or(NO_ENTRY)?;

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use islet_sync::chain::{ReplicaId, Signer};
 
 use super::mail::Mailer;
-use super::{App, Lifetimes, SessionCache};
+use super::{App, Broker, Lifetimes, SessionCache};
 use crate::auth::SystemRandom;
 use crate::auth::password::{HasherLimits, PasswordHasher};
 use crate::auth::throttle::{Throttle, ThrottleLimits};
@@ -23,7 +23,6 @@ pub(crate) fn app(clock: Arc<dyn Clock>) -> (App, tempfile::TempDir) {
 
 /// The same as a replica of a network, whose keys and ids follow from its number.
 pub(crate) fn app_as(number: u8, clock: Arc<dyn Clock>) -> (App, tempfile::TempDir) {
-    let dir = tempfile::tempdir().unwrap();
     let replica = NewReplica {
         number: number.into(),
         replica_id: ReplicaId([number; 16]),
@@ -32,7 +31,17 @@ pub(crate) fn app_as(number: u8, clock: Arc<dyn Clock>) -> (App, tempfile::TempD
         clinic: "Test".into(),
         created_at: clock.now(),
     };
-    Store::create(dir.path(), &replica, &AUDIT_KEY).unwrap();
+    app_of(&replica, Signer::from_seed(&[number; 32]).unwrap(), clock)
+}
+
+/// The node of a given replica and key.
+pub(crate) fn app_of(
+    replica: &NewReplica,
+    signer: Signer,
+    clock: Arc<dyn Clock>,
+) -> (App, tempfile::TempDir) {
+    let dir = tempfile::tempdir().unwrap();
+    Store::create(dir.path(), replica, &AUDIT_KEY).unwrap();
     let day = Duration::from_secs(24 * 3600);
     let app = App {
         store: Store::open(dir.path(), AUDIT_KEY, Arc::clone(&clock)).unwrap(),
@@ -50,7 +59,8 @@ pub(crate) fn app_as(number: u8, clock: Arc<dyn Clock>) -> (App, tempfile::TempD
         },
         clock,
         random: Arc::new(SystemRandom),
-        signer: Arc::new(Signer::from_seed(&[number; 32]).unwrap()),
+        broker: Broker::default(),
+        signer: Arc::new(signer),
         applying: tokio::sync::Mutex::default(),
         started: Instant::now(),
     };

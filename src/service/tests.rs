@@ -1,6 +1,8 @@
 //! The use cases on a real store in a temporary directory.
 
 mod appointments;
+mod of_whom;
+mod passwords;
 mod queue;
 mod queue_race;
 mod readings;

@@ -32,6 +32,12 @@ fn unique_fields(entity: &Entity) -> &'static [u8] {
     found.map_or(&[], |(_, fields)| *fields)
 }
 
+/// Whether a new row of an entity can collide with another, or settle that. Readings, of which there are
+/// most, cannot.
+pub(super) fn watches(entity: &Entity) -> bool {
+    [SETTLEMENT.code, QUEUE_DAY.code].contains(&entity.code) || !unique_fields(entity).is_empty()
+}
+
 /// A row was made. `values` are all of its fields.
 pub(super) fn created(
     rows: &Rows<'_>,

@@ -16,6 +16,15 @@ pub(super) const COUNTERS: usize = ALL.len();
 /// Inserts of whole rows, by the position of the entity.
 static INSERTS: LazyLock<Vec<String>> = LazyLock::new(|| ALL.iter().copied().map(insert).collect());
 
+/// Looks whether there is a row, by the position of the entity.
+static EXISTS: LazyLock<Vec<String>> =
+    LazyLock::new(|| ALL.iter().map(|it| format!("SELECT 1 FROM {} WHERE id = ?", it.name)).collect());
+
+/// Looks whether there is a row.
+pub(super) fn exists_sql(entity: &Entity) -> &'static str {
+    &EXISTS[index(entity)]
+}
+
 /// The position of an entity among all.
 pub(super) fn index(entity: &Entity) -> usize {
     ALL.iter()

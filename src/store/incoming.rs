@@ -9,7 +9,7 @@
 use std::sync::Arc;
 
 use islet_sync::apply::{self, ApplyError};
-use islet_sync::causality;
+use islet_sync::causality::{self, Causality, Ready, Sighting, mark};
 use islet_sync::chain::SignedHead;
 use islet_sync::change::{self, DecodeError};
 use islet_sync::dot::VersionVector;
@@ -21,8 +21,9 @@ use islet_sync::segment::{Change, Segment};
 use rusqlite::params;
 
 use super::logs::{self, KnownLog, Run};
+use super::marks::Marks;
 use super::rows::Rows;
-use super::{StoreError, WriteTx, patients};
+use super::{StoreError, WriteTx, patients, reconcile};
 
 /// Stores a run that was checked against `known`. Returns false, and does nothing, when the log has
 /// moved on since: check it again.
@@ -72,9 +73,11 @@ fn apply_changes<'s>(
     changes: impl Iterator<Item = Change<'s>>,
     ops_max: usize,
 ) -> Result<usize, StoreError> {
+    let (me, own) = (tx.state().me, tx.state().head);
     let mut causality = Arc::clone(&tx.state().causality);
     let whole = Arc::make_mut(&mut causality);
-    whole.restore(None, tx.state().me, tx.state().head.seq);
+    whole.restore(me, own.seq, mark(&own.hash));
+    let marks = tx.state().marks.clone();
     let mut rows = Rows::new(tx.connection_of(), tx.now_of());
     let (mut done, mut ops_done, mut said) = (0, 0, Vec::new());
     let mut newest = Hlc::default();
@@ -91,15 +94,11 @@ fn apply_changes<'s>(
             }
         };
         let seen = causality::seen(&ops);
-        if !whole.is_ready(&seen) {
+        if !is_ready(&rows, whole, &marks, &seen)? {
             break;
         }
-        let context = whole.enter(number, &seen);
-        let stamp = Stamp {
-            hlc: change.hlc,
-            replica: number,
-            seq,
-        };
+        let context = whole.enter(number, &seen, 0);
+        let stamp = Stamp { hlc: change.hlc, replica: number, seq };
         for (position, op) in ops.iter().enumerate().skip(seen.len()) {
             apply_op(&mut rows, context, stamp, op, position)?;
         }
@@ -111,12 +110,10 @@ fn apply_changes<'s>(
     if done == 0 {
         return Ok(0);
     }
-    let Rows {
-        ends_sessions,
-        counted,
-        recount,
-        ..
-    } = rows;
+    let applied = whole.applied().seq(number);
+    let applied_mark = marks.at(&rows, number, applied)?.unwrap_or_default();
+    whole.restore(number, applied, applied_mark);
+    let Rows { ends_sessions, counted, touched_queue, recount, .. } = rows;
     for (patient, days) in counted {
         if !recount.contains(&patient) {
             patients::count_past_readings(tx, patient, &days)?;
@@ -128,14 +125,44 @@ fn apply_changes<'s>(
     if ends_sessions {
         tx.end_sessions();
     }
-    logs::set_applied(tx, number, whole.applied().seq(number))?;
+    logs::set_applied(tx, number, applied, applied_mark)?;
     logs::save_context(tx.connection_of(), number, &said)?;
     let now_ms = tx.now_of().0;
     let state = tx.state_mut();
     state.hlc = state.hlc.observe(newest, now_ms);
     state.unsaid = Arc::new(causality.unsaid(state.me));
     state.causality = causality;
+    if touched_queue {
+        reconcile::reconcile(tx)?;
+    }
     Ok(done)
+}
+
+/// Whether all that the author of a change had seen is applied here, and is the same here.
+fn is_ready(
+    rows: &Rows<'_>,
+    causality: &Causality,
+    marks: &Marks,
+    seen: &[Sighting],
+) -> Result<bool, StoreError> {
+    let mut failed = None;
+    let ready = causality.is_ready(seen, |of, seq| {
+        if causality.applied().seq(of) == seq && causality.mark(of).is_some() {
+            return causality.mark(of);
+        }
+        marks.at(rows, of, seq).unwrap_or_else(|error| {
+            failed = Some(error);
+            None
+        })
+    });
+    if let Some(error) = failed {
+        return Err(error);
+    }
+    if let Ready::OtherBranch(sighting) = ready {
+        let of = sighting.of.get();
+        tracing::warn!(replica = of, seq = sighting.seq, "a change waits: its author had seen another log of that replica");
+    }
+    Ok(ready == Ready::Now)
 }
 
 fn apply_op(

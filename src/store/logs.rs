@@ -6,7 +6,7 @@
 //! (`islet_sync::exchange::check_run`). Must never store a run that does not follow what is known of its
 //! log, and never forget one.
 
-use islet_sync::causality::Causality;
+use islet_sync::causality::{Causality, Mark, Sighting, mark};
 use islet_sync::chain::{Head, ReplicaId, SIGNATURE_LEN, Signer};
 use islet_sync::exchange::{Introduction, Vector};
 use islet_sync::hlc::Hlc;
@@ -69,6 +69,7 @@ fn known_from_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<KnownLog> {
         number,
         replica: ReplicaId(row.get(1)?),
         public_key: row.get(2)?,
+        branch: None,
     };
     let head = Head {
         seq: row.get::<_, i64>(3)?.cast_unsigned(),
@@ -95,6 +96,12 @@ pub fn own_head(tx: &impl Read) -> Result<Head, StoreError> {
         })
     })?;
     head.ok_or_else(|| StoreError::Damaged("it does not say which replica it is".into()))
+}
+
+/// The same inside a write: with what the transaction has appended.
+#[must_use]
+pub fn own_head_of(tx: &WriteTx<'_>) -> Head {
+    tx.state().head
 }
 
 /// Where this node stands in every log that it knows.
@@ -199,7 +206,7 @@ pub fn seal(tx: &WriteTx<'_>, signer: &Signer) -> Result<usize, StoreError> {
     let run = Run {
         number,
         seqs: (before.seq + 1, head.seq),
-        bytes: segment::encode(before.seq + 1, &changes),
+        bytes: encode_checked(before.seq + 1, &changes)?,
         signature: signer.sign(replica.replica_id, head).signature,
     };
     insert_run(tx, first.hlc, &run, &head)?;
@@ -271,7 +278,7 @@ pub fn join_runs(tx: &WriteTx<'_>, number: ReplicaNumber) -> Result<usize, Store
     if others.is_empty() {
         return Ok(0);
     }
-    let bytes = segment::encode(first.cast_unsigned(), &changes);
+    let bytes = encode_checked(first.cast_unsigned(), &changes)?;
     for id in others {
         tx.local("DELETE FROM segment WHERE id = ?", [id])?;
     }
@@ -295,24 +302,22 @@ pub fn scattered(tx: &impl Read) -> Result<Vec<ReplicaNumber>, StoreError> {
 pub(super) fn load_causality(
     connection: &Connection,
     me: ReplicaNumber,
-    own_seq: u64,
+    own: &Head,
 ) -> Result<Causality, StoreError> {
     let mut causality = Causality::default();
     let number = |n| ReplicaNumber::new(n).map_err(|e| StoreError::Damaged(e.to_string()));
-    let mut logs = connection.prepare("SELECT number, applied FROM log")?;
-    for row in logs.query_map([], |row| Ok((row.get(0)?, row.get::<_, i64>(1)?)))? {
-        let (of, seq) = row?;
-        causality.restore(None, number(of)?, seq.cast_unsigned());
+    let mut logs = connection.prepare("SELECT number, applied, applied_mark FROM log")?;
+    for row in logs.query_map([], |row| Ok((row.get(0)?, row.get::<_, i64>(1)?, row.get(2)?)))? {
+        let (of, seq, mark) = row?;
+        causality.restore(number(of)?, seq.cast_unsigned(), mark);
     }
-    if own_seq > 0 {
-        causality.restore(None, me, own_seq);
+    if own.seq > 0 {
+        causality.restore(me, own.seq, mark(&own.hash));
     }
     let mut contexts = connection.prepare("SELECT author, of, seq FROM context")?;
-    for row in contexts.query_map([], |row| {
-        Ok((row.get(0)?, row.get(1)?, row.get::<_, i64>(2)?))
-    })? {
+    for row in contexts.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get::<_, i64>(2)?)))? {
         let (author, of, seq) = row?;
-        causality.restore(Some(number(author)?), number(of)?, seq.cast_unsigned());
+        causality.restore_context(number(author)?, number(of)?, seq.cast_unsigned());
     }
     Ok(causality)
 }
@@ -322,8 +327,8 @@ pub(super) fn say_seen(connection: &Connection, state: &mut LogState) -> Result<
     let unsaid = std::mem::take(&mut state.unsaid);
     save_context(connection, state.me, &unsaid)?;
     let causality = std::sync::Arc::make_mut(&mut state.causality);
-    for (of, seq) in unsaid.iter() {
-        causality.restore(Some(state.me), *of, *seq);
+    for sighting in unsaid.iter() {
+        causality.restore_context(state.me, sighting.of, sighting.seq);
     }
     Ok(())
 }
@@ -331,13 +336,14 @@ pub(super) fn say_seen(connection: &Connection, state: &mut LogState) -> Result<
 pub(super) fn save_context(
     connection: &Connection,
     author: ReplicaNumber,
-    seen: &[(ReplicaNumber, u64)],
+    seen: &[Sighting],
 ) -> Result<(), StoreError> {
     let sql = "INSERT INTO context (author, of, seq) VALUES (?1, ?2, ?3)
                ON CONFLICT DO UPDATE SET seq = max(seq, ?3)";
     let mut statement = connection.prepare_cached(sql)?;
-    for (of, seq) in seen {
-        statement.execute(params![author.get(), of.get(), seq.cast_signed()])?;
+    for sighting in seen {
+        let (of, seq) = (sighting.of.get(), sighting.seq.cast_signed());
+        statement.execute(params![author.get(), of, seq])?;
     }
     Ok(())
 }
@@ -365,6 +371,37 @@ pub fn introduce(
     Ok(known_log(tx, introduction.number)?.filter(|log| log.introduction == *introduction))
 }
 
+/// Notes what another node said of a member whose row has not come yet.
+///
+/// # Errors
+/// When the disk fails.
+pub fn hear_of(
+    tx: &WriteTx<'_>,
+    number: ReplicaNumber,
+    name: &str,
+    addresses: &[String],
+) -> Result<(), StoreError> {
+    let addresses = serde_json::to_string(addresses).map_err(|e| StoreError::Damaged(e.to_string()))?;
+    let sql = "UPDATE log SET name = ?, addresses = ? WHERE number = ?";
+    tx.local(sql, params![name, addresses, number.get()])?;
+    Ok(())
+}
+
+/// Members of which only another node's word is known.
+///
+/// # Errors
+/// When the disk fails.
+pub fn heard_of(tx: &impl Read) -> Result<Vec<(Introduction, String, Vec<String>)>, StoreError> {
+    let sql = "SELECT number, replica_id, public_key, seq, hash, applied, stopped, name, addresses
+               FROM log WHERE name IS NOT NULL
+               AND NOT EXISTS (SELECT 1 FROM member WHERE member.public_key = log.public_key)";
+    all(tx, sql, [], |row| {
+        let addresses: String = row.get(8)?;
+        let addresses = serde_json::from_str(&addresses).unwrap_or_default();
+        Ok((known_from_row(row)?.introduction, row.get(7)?, addresses))
+    })
+}
+
 /// Notes how far a log is stored.
 pub(super) fn set_stored(
     tx: &WriteTx<'_>,
@@ -379,16 +416,15 @@ pub(super) fn set_stored(
     Ok(())
 }
 
-/// Notes how far a log is applied.
+/// Notes how far a log is applied, and the mark of its chain hash there.
 pub(super) fn set_applied(
     tx: &WriteTx<'_>,
     number: ReplicaNumber,
     seq: u64,
+    mark: Mark,
 ) -> Result<(), StoreError> {
-    tx.local(
-        "UPDATE log SET applied = ? WHERE number = ?",
-        params![seq.cast_signed(), number.get()],
-    )?;
+    let sql = "UPDATE log SET applied = ?, applied_mark = ? WHERE number = ?";
+    tx.local(sql, params![seq.cast_signed(), mark, number.get()])?;
     Ok(())
 }
 
@@ -450,6 +486,16 @@ pub fn hash_at(
             }
         }
     }
+}
+
+/// The segment of changes whose other copy is about to be removed: read back first.
+fn encode_checked(first_seq: u64, changes: &[Change<'_>]) -> Result<Vec<u8>, StoreError> {
+    let bytes = segment::encode(first_seq, changes);
+    let read = segment::decode(&bytes).map_err(|error| StoreError::Damaged(error.to_string()))?;
+    if read.first_seq == first_seq && read.changes().map(|(_, change)| change).eq(changes.iter().cloned()) {
+        return Ok(bytes);
+    }
+    Err(StoreError::Damaged("a segment does not read back as it was written".into()))
 }
 
 fn owned(change: &Change<'_>) -> Change<'static> {

@@ -1,5 +1,6 @@
 //! The replicas of the network, and what is known of how far each has come.
 
+use islet_sync::causality::mark;
 use islet_sync::chain::ReplicaId;
 use islet_sync::dot::VersionVector;
 use islet_sync::id::ReplicaNumber;
@@ -138,7 +139,7 @@ pub(super) fn stable(tx: &WriteTx<'_>) -> Result<Option<VersionVector>, StoreErr
         return Ok(None);
     }
     let mut causality = (*state.causality).clone();
-    causality.restore(None, state.me, state.head.seq);
+    causality.restore(state.me, state.head.seq, mark(&state.head.hash));
     Ok(Some(causality.stable(
         state.me,
         &numbers,

@@ -2,8 +2,8 @@
 //!
 //! Must never give out a place without a right of this replica, in the same transaction.
 
-use islet_sync::escrow::{Kind, Rights, Use};
-use islet_sync::id::ReplicaNumber;
+use islet_sync::escrow::{Kind, Rights, Use, may_rely_on};
+use islet_sync::id::{ReplicaNumber, RowId};
 use islet_sync::op::Value;
 use rusqlite::params;
 
@@ -36,6 +36,41 @@ pub fn rights(tx: &WriteTx<'_>, day: i64) -> Result<Rights, StoreError> {
         burnt: sum(Kind::Burn)?,
         used: used(tx, day)?,
     })
+}
+
+/// Whether the rights that were used for an entry hold its place against what this replica does, too
+/// ([`may_rely_on`]).
+///
+/// # Errors
+/// When the disk fails.
+pub fn may_rely(tx: &WriteTx<'_>, entry: i64) -> Result<bool, StoreError> {
+    let sql = "SELECT id FROM queue_right WHERE queue_entry_id = ? AND replaced = 0";
+    let uses: Vec<i64> = all(tx, sql, [entry], |row| row.get(0))?;
+    let (state, mut relies) = (tx.state(), false);
+    for id in uses {
+        let row = RowId::from_i64(id).map_err(|error| StoreError::Damaged(error.to_string()))?;
+        relies |= may_rely_on(&state.causality, state.me, row.replica());
+    }
+    Ok(relies)
+}
+
+/// Whether this replica can let an entry hold a place of the day on a right of its own: one that is free,
+/// or the one that is bound to this entry.
+///
+/// # Errors
+/// When the disk fails.
+pub fn can_take(tx: &WriteTx<'_>, day: &QueueDay, entry: i64) -> Result<bool, StoreError> {
+    let (first, last) = tx.state().me.row_ids();
+    let sql = "SELECT e.state IN ('PENDING', 'ACCEPTED') FROM queue_right r
+               JOIN queue_entry e ON e.id = r.queue_entry_id
+               WHERE r.queue_entry_id = ? AND r.queue_day_id = ? AND r.id BETWEEN ? AND ? AND r.replaced = 0
+               AND e.state IN ('PENDING', 'ACCEPTED', 'DENIED')";
+    let bound: Vec<bool> = all(tx, sql, [entry, day.id, first, last], |row| row.get(0))?;
+    let mut free = available(tx, day)?;
+    for occupies in bound {
+        free += i64::from(occupies || !is_stable(tx, entry)?);
+    }
+    Ok(free > 0)
 }
 
 /// How many rights of this replica are bound.
@@ -102,12 +137,19 @@ pub fn total(tx: &impl Read, day: i64) -> Result<i64, StoreError> {
     Ok(one(tx, sql, [day], |row| row.get(0))?.unwrap_or(0))
 }
 
-/// Who is known to hold rights of a day that are not bound, with how many: for a text that says
-/// where the remaining places are.
+/// Other replicas that are known to hold free places of a day, with how many, the most first. Nobody
+/// does when staff made the day smaller than its places.
 ///
 /// # Errors
 /// When the disk fails.
-pub fn holders(tx: &impl Read, day: i64) -> Result<Vec<(u32, i64)>, StoreError> {
+pub fn other_holders(
+    tx: &impl Read,
+    me: ReplicaNumber,
+    day: &QueueDay,
+) -> Result<Vec<(u32, i64)>, StoreError> {
+    if total(tx, day.id)? > day.size {
+        return Ok(Vec::new());
+    }
     let sql = "SELECT replica, sum(n) AS held FROM (
                  SELECT id >> 32 AS replica, CASE kind WHEN 1 THEN count ELSE -count END AS n
                  FROM queue_right r WHERE queue_day_id = ?1 AND (kind < 4 OR (replaced = 0 AND EXISTS (
@@ -115,8 +157,9 @@ pub fn holders(tx: &impl Read, day: i64) -> Result<Vec<(u32, i64)>, StoreError> 
                    AND e.state IN ('PENDING', 'ACCEPTED'))))
                  UNION ALL
                  SELECT to_replica, count FROM queue_right WHERE queue_day_id = ?1 AND kind = 2)
-               GROUP BY replica HAVING held > 0 ORDER BY held DESC";
-    all(tx, sql, [day], |row| Ok((row.get(0)?, row.get(1)?)))
+               WHERE replica <> ?2 GROUP BY replica HAVING held > 0 ORDER BY held DESC";
+    let wanted = params![day.id, me.get()];
+    all(tx, sql, wanted, |row| Ok((row.get(0)?, row.get(1)?)))
 }
 
 /// Binds a right of this replica to an entry, in place of those that were bound to it before.

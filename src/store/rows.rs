@@ -4,7 +4,7 @@
 //! peer: two registrations of one person are linked, a reading that came in twice is one, and counters
 //! follow. Must never decide which value wins; `islet_sync::rules` does.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use islet_sync::apply::{RegisterKey, State};
 use islet_sync::change::{self, Encoder};
@@ -16,10 +16,13 @@ use islet_sync::rules::{Entity, Shape};
 use jiff::civil::Date;
 use rusqlite::{Connection, params, params_from_iter};
 
-use super::entity::{self, PATIENT, QUEUE_DAY, READING, STAFF};
+use super::entity::{self, PATIENT, QUEUE_DAY, READING, STAFF, exists_sql};
 use super::tx::{Bind, Read, all, one, prepared};
 use super::{StoreError, collisions, twins};
 use crate::domain::time::Timestamp;
+
+/// Most rows that are remembered to be there.
+const KNOWN_MAX: usize = 4096;
 
 /// The rows of one transaction, with what is to be done at its end.
 pub(super) struct Rows<'a> {
@@ -29,6 +32,10 @@ pub(super) struct Rows<'a> {
     pub(super) ends_sessions: bool,
     /// Readings that came in, to be counted at the end: by patient and day of recording.
     pub(super) counted: BTreeMap<i64, BTreeMap<Date, i64>>,
+    /// Rows that are there, so that a patient with a thousand readings is looked up once.
+    known: HashSet<(u8, RowId)>,
+    /// Something of the queue changed.
+    pub(super) touched_queue: bool,
     /// Patients whose counters are to be counted afresh.
     pub(super) recount: std::collections::BTreeSet<i64>,
 }
@@ -44,12 +51,14 @@ impl Read for Rows<'_> {
 }
 
 impl<'a> Rows<'a> {
-    pub(super) const fn new(connection: &'a Connection, now: Timestamp) -> Self {
+    pub(super) fn new(connection: &'a Connection, now: Timestamp) -> Self {
         Self {
             connection,
             now,
             ends_sessions: false,
             counted: BTreeMap::new(),
+            known: HashSet::new(),
+            touched_queue: false,
             recount: std::collections::BTreeSet::new(),
         }
     }
@@ -109,6 +118,11 @@ impl<'a> Rows<'a> {
         Ok(())
     }
 
+    fn note_queue(&mut self, entity: &Entity) {
+        let queue = [entity::QUEUE_DAY.code, entity::QUEUE_ENTRY.code, entity::QUEUE_RIGHT.code];
+        self.touched_queue |= queue.contains(&entity.code);
+    }
+
     /// Before and after a row changes: what else depends on it.
     fn note_change(&mut self, entity: &Entity, row: RowId) -> Result<(), StoreError> {
         if entity.code == READING.code {
@@ -131,12 +145,21 @@ impl State for Rows<'_> {
         RowId::from_i64(id).map_err(|error| StoreError::Damaged(error.to_string()))
     }
 
-    fn exists(&mut self, entity: &'static Entity, row: RowId) -> Result<bool, StoreError> {
-        if entity.shape != Shape::Rows {
-            return Ok(true);
+    /// The database does not keep by which change a row was made.
+    fn made(&mut self, entity: &'static Entity, row: RowId) -> Result<Option<u64>, StoreError> {
+        if self.known.contains(&(entity.code, row)) {
+            return Ok(Some(0));
         }
-        let sql = format!("SELECT 1 FROM {} WHERE id = ?", entity.name);
-        Ok(one(self, &sql, [row.get()], |_| Ok(()))?.is_some())
+        let id = match entity.code {
+            code if code == READING.code => twins::reading(self, row.get())?,
+            _ => row.get(),
+        };
+        let sql = exists_sql(entity);
+        let found = one(self, sql, [id], |_| Ok(()))?.is_some();
+        if found && self.known.len() < KNOWN_MAX {
+            self.known.insert((entity.code, row));
+        }
+        Ok(found.then_some(0))
     }
 
     fn create(
@@ -146,6 +169,7 @@ impl State for Rows<'_> {
         fields: &[(u8, Value<'_>)],
         _stamp: Stamp,
     ) -> Result<(), StoreError> {
+        self.note_queue(entity);
         let values = self.values(entity, fields)?;
         let id = Value::Int(row.get());
         if entity.code == READING.code && !twins::enter_reading(self, row.get(), &values)? {
@@ -176,6 +200,7 @@ impl State for Rows<'_> {
         if entity.shape != Shape::Rows {
             return self.set_element(entity, row, element, fields);
         }
+        self.note_queue(entity);
         if entity.code == PATIENT.code
             || entity.code == STAFF.code
             || entity.code == entity::MEMBER.code

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use rusqlite::Connection;
 use rusqlite::config::DbConfig;
 
-use super::{DATABASE_FILE, ReadTx, StoreError, connection, migrate};
+use super::{DATABASE_FILE, ReadTx, StoreError, audit, connection, migrate};
 use crate::clock::Clock;
 
 /// Read-only access to a node's database.
@@ -55,6 +55,22 @@ impl Snapshot {
         let tx = self.connection.unchecked_transaction();
         let tx = tx.map_err(StoreError::from)?;
         job(&ReadTx::new(&tx, self.clock.now()))
+    }
+
+    /// Reads the whole audit log of the node in `dir`, which this database is of, and tells what is
+    /// wrong with it. One view for each stretch: a long one would keep the write-ahead log of a
+    /// running node from being begun anew.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn verify_audit(
+        &self,
+        dir: &Path,
+        key: [u8; 32],
+    ) -> Result<audit::AuditReport, StoreError> {
+        let mut verifier = audit::Verifier::new(key, dir);
+        while !self.read(|tx| verifier.step(tx))? {}
+        Ok(verifier.report)
     }
 
     /// What SQLite's own check of the file finds; empty when it is whole.

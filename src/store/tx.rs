@@ -23,6 +23,7 @@ use rusqlite::{CachedStatement, Connection, OptionalExtension, ToSql, params, pa
 
 use super::audit::ChangeRef;
 use super::entity::{self, Entity};
+use super::marks::Marks;
 use super::rows::Rows;
 use super::{StoreError, audit, collisions, logs};
 use crate::domain::audit::Entry;
@@ -100,6 +101,8 @@ pub(super) struct LogState {
     pub(super) causality: Arc<Causality>,
     /// What members said of themselves since the start; shared with [`super::Store`].
     pub(super) acknowledged: Acknowledged,
+    /// Marks of stored logs.
+    pub(super) marks: Marks,
     /// Runs of others that were stored since the start.
     pub(super) stored_runs: u64,
     audit_seq: i64,
@@ -130,7 +133,7 @@ impl LogState {
             seq: seq.cast_unsigned(),
             hash,
         };
-        let causality = logs::load_causality(connection, me, head.seq)?;
+        let causality = logs::load_causality(connection, me, &head)?;
         Ok(Self {
             me,
             hlc: Hlc::from_i64(hlc),
@@ -138,6 +141,7 @@ impl LogState {
             unsaid: Arc::new(causality.unsaid(me)),
             causality: Arc::new(causality),
             acknowledged: Acknowledged::default(),
+            marks: Marks::default(),
             stored_runs: 0,
             audit_seq,
             audit_hash,
@@ -264,12 +268,10 @@ impl<'a> WriteTx<'a> {
         prepared(self, entity::insert_sql(entity))?.execute(params_from_iter(
             std::iter::once(&id).chain(values).map(Bind),
         ))?;
-        collisions::created(
-            &Rows::new(self.connection, self.now),
-            entity,
-            row.get(),
-            values,
-        )?;
+        if collisions::watches(entity) {
+            let rows = Rows::new(self.connection, self.now);
+            collisions::created(&rows, entity, row.get(), values)?;
+        }
         let fields: Vec<_> = (1..).zip(values.iter().cloned()).collect();
         self.push(entity.code, Action::Create, row, &fields);
         Ok(row.get())
@@ -469,7 +471,7 @@ impl<'a> WriteTx<'a> {
     }
 
     fn append(&mut self, entry: &Entry, change: Option<ChangeRef>) -> Result<(), StoreError> {
-        let seq = self.state.audit_seq + 1;
+        let seq = next(self.state.audit_seq)?;
         let (key, head) = (self.audit_key, &self.state.audit_hash);
         let hash = audit::append(self.connection, key, head, seq, self.now, entry, change)?;
         self.state.audit_seq = seq;
@@ -509,6 +511,12 @@ pub(super) fn value_of(value: ValueRef<'_>) -> Value<'static> {
         ValueRef::Text(text) => Value::Text(String::from_utf8_lossy(text).into_owned().into()),
         ValueRef::Blob(bytes) => Value::Bytes(bytes.to_vec().into()),
     }
+}
+
+/// The number after `seq`. Logs do not grow that long, so somebody wrote it.
+fn next(seq: i64) -> Result<i64, StoreError> {
+    let damaged = || StoreError::Damaged(format!("a log claims to have {seq} entries"));
+    seq.checked_add(1).ok_or_else(damaged)
 }
 
 /// Binds a change-log value as an SQLite value without copying.

@@ -1,7 +1,7 @@
 //! What came from other nodes and is not in the rows: operations that were set aside, logs that are
 //! stopped, changes that wait for others. For people who look after the node.
 
-use islet_sync::causality;
+use islet_sync::causality::{self, Sighting};
 use islet_sync::change;
 use islet_sync::id::ReplicaNumber;
 use islet_sync::segment;
@@ -94,7 +94,7 @@ fn missing(tx: &impl Read, log: &KnownLog) -> Result<Option<(ReplicaNumber, u64)
     };
     // What cannot be read is set aside when its turn comes, and needs nothing.
     let ops = change::decode(&next.ops).unwrap_or_default();
-    for (of, seq) in causality::seen(&ops) {
+    for Sighting { of, seq, .. } in causality::seen(&ops) {
         if of != replica::number(tx)? && applied(tx, of)? < seq {
             return Ok(Some((of, seq)));
         }

@@ -32,11 +32,12 @@ pub trait State {
     /// Why it failed.
     type Error;
 
-    /// Whether there is such a row.
+    /// By which change of its replica a row was made; `None` when there is no such row. A storage that does
+    /// not keep the seq answers 0, and then takes it on trust that authors name only rows that they had seen.
     ///
     /// # Errors
     /// When the storage fails; so for all of them.
-    fn exists(&mut self, entity: &'static Entity, row: RowId) -> Result<bool, Self::Error>;
+    fn made(&mut self, entity: &'static Entity, row: RowId) -> Result<Option<u64>, Self::Error>;
 
     /// The row that this id means, when rows that mean one thing were joined.
     ///
@@ -97,12 +98,16 @@ pub enum Refusal {
     /// The action makes no sense for the entity.
     #[error("entity {0} has no such action")]
     WrongAction(u8),
-    /// The row was never created, or only in a way that this version does not know.
-    #[error("entity {0} has no row {1}")]
+    /// The row was never created, or only in a way that this version does not know, or its author cannot
+    /// have seen it.
+    #[error("entity {0} has no row {1} that the author had seen")]
     NoRow(u8, i64),
     /// The row exists already, or is of a replica that the author is not.
     #[error("row {1} of entity {0} is not the author's to create")]
     NotOwned(u8, i64),
+    /// Fields that merge together were not written together.
+    #[error("field {1} of entity {0} is missing beside those that it merges with")]
+    Incomplete(u8, u8),
     /// A value has the wrong type.
     #[error("field {1} of entity {0} has a value of the wrong type")]
     WrongType(u8, u8),
@@ -135,7 +140,7 @@ pub fn apply<S: State>(
 ) -> Result<(), ApplyError<S::Error>> {
     let entity = rules::entity(op.entity).ok_or(Refusal::UnknownEntity(op.entity))?;
     match (entity.shape, op.action) {
-        (Shape::Rows, Action::Create) => create(state, entity, stamp, op),
+        (Shape::Rows, Action::Create) => create(state, entity, context, stamp, op),
         (Shape::Rows, Action::Set) => set(state, entity, context, stamp, op),
         (Shape::Set, Action::Add | Action::Remove) => {
             let present = Value::Int(i64::from(op.action == Action::Add));
@@ -156,14 +161,21 @@ pub fn apply<S: State>(
 fn create<S: State>(
     state: &mut S,
     entity: &'static Entity,
+    context: &impl Context,
     stamp: Stamp,
     op: &Op<'_>,
 ) -> Result<(), ApplyError<S::Error>> {
     known_fields(entity, op)?;
     let own = op.row.replica() == stamp.replica;
-    if !own || state.exists(entity, op.row).map_err(ApplyError::State)? {
+    if !own
+        || state
+            .made(entity, op.row)
+            .map_err(ApplyError::State)?
+            .is_some()
+    {
         return Err(Refusal::NotOwned(op.entity, op.row.get()).into());
     }
+    seen_links(state, entity, context, stamp, op)?;
     state
         .create(entity, op.row, &op.fields, stamp)
         .map_err(ApplyError::State)
@@ -185,10 +197,10 @@ fn set<S: State>(
             return Err(Refusal::WrongType(op.entity, *number).into());
         }
     }
+    whole_groups(entity, op)?;
+    seen_row(state, entity, op.row, context, stamp)?;
+    seen_links(state, entity, context, stamp, op)?;
     let row = state.resolve(entity, op.row).map_err(ApplyError::State)?;
-    if !state.exists(entity, row).map_err(ApplyError::State)? {
-        return Err(Refusal::NoRow(op.entity, op.row.get()).into());
-    }
     for (position, group) in (0..).zip(entity.groups) {
         let fields = op
             .fields
@@ -240,6 +252,9 @@ fn put<S: State>(
         .ne(group.fields.iter().copied())
     {
         return Err(Refusal::UnknownField(op.entity, 2).into());
+    }
+    if let Some(owner) = entity.owner.and_then(rules::entity) {
+        seen_row(state, owner, op.row, context, stamp)?;
     }
     let key = RegisterKey {
         entity: op.entity,
@@ -294,4 +309,65 @@ fn known_fields(entity: &Entity, op: &Op<'_>) -> Result<(), Refusal> {
         Some((number, _)) => Err(Refusal::UnknownField(op.entity, *number)),
         None => Ok(()),
     }
+}
+
+/// Every field of a group that is written is written: else what is shown would depend on the order in which
+/// siblings came in.
+fn whole_groups(entity: &Entity, op: &Op<'_>) -> Result<(), Refusal> {
+    let is_set = |number: &u8| op.fields.iter().any(|(other, _)| other == number);
+    for group in entity.groups {
+        let missing = group.fields.iter().find(|number| !is_set(number));
+        if let Some(number) = missing
+            && group.merge != Merge::Greatest
+            && group.fields.iter().any(is_set)
+        {
+            return Err(Refusal::Incomplete(op.entity, *number));
+        }
+    }
+    Ok(())
+}
+
+/// An operation may name only rows that its author had seen: whether another row is here already depends on the
+/// order in which concurrent changes came in, and must not decide anything.
+fn seen_row<S: State>(
+    state: &mut S,
+    entity: &'static Entity,
+    row: RowId,
+    context: &impl Context,
+    stamp: Stamp,
+) -> Result<(), ApplyError<S::Error>> {
+    let made = state.made(entity, row).map_err(ApplyError::State)?;
+    let is_seen = |seq| {
+        context.contains(row.replica(), seq) || (row.replica() == stamp.replica && seq == stamp.seq)
+    };
+    if made.is_some_and(is_seen) {
+        return Ok(());
+    }
+    Err(Refusal::NoRow(entity.code, row.get()).into())
+}
+
+/// So also the rows that its values name.
+fn seen_links<S: State>(
+    state: &mut S,
+    entity: &'static Entity,
+    context: &impl Context,
+    stamp: Stamp,
+    op: &Op<'_>,
+) -> Result<(), ApplyError<S::Error>> {
+    for (number, value) in &op.fields {
+        let field = &entity.fields[usize::from(*number) - 1];
+        let Some(to) = field.refers.and_then(rules::entity) else {
+            continue;
+        };
+        match value {
+            Value::Null => {}
+            Value::Int(id) => {
+                let wrong = Refusal::WrongType(op.entity, *number);
+                let row = RowId::from_i64(*id).map_err(|_| wrong)?;
+                seen_row(state, to, row, context, stamp)?;
+            }
+            _ => return Err(Refusal::WrongType(op.entity, *number).into()),
+        }
+    }
+    Ok(())
 }

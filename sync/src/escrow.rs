@@ -15,7 +15,17 @@
 //! counts as used while its entry holds a place, and while it may turn out to hold one: a denial frees
 //! its place once no acceptance can cross it any more ([`crate::causality::Causality::stable`]).
 //!
+//! A denial is stable when every member that is *known* has seen it. A replica that is not known yet (it
+//! has just joined, or took over from one that was restored from a backup) may still hold the state before the denial.
+//! So a replica lets an entry take a place again, by accepting it, on the right that was used for it only when
+//! the user of that right is known to know it: [`may_rely_on`]. Else the place costs a right of its own.
+//!
 //! Must never count a right as free because of something that can be undone.
+
+use crate::causality::Causality;
+use crate::dot::{Context as _, VersionVector};
+use crate::id::ReplicaNumber;
+use crate::register::Sibling;
 
 /// What a row of rights says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,6 +71,24 @@ impl Use {
     pub const fn is_held(self) -> bool {
         !self.replaced && (self.occupies || self.denied_unstable)
     }
+}
+
+/// Whether somebody may have written a state at the same time as these: one of them is not known to
+/// everybody yet. `stable` is [`Causality::stable`].
+#[must_use]
+pub fn is_unstable(siblings: &[Sibling], stable: &VersionVector) -> bool {
+    siblings
+        .iter()
+        .any(|sibling| !stable.contains(sibling.stamp.replica, sibling.stamp.seq))
+}
+
+/// Whether `me` may let an entry hold its place on a right that `user` has used: `user` had seen a change of `me`
+/// and so counts it among the members, and all that `user` had seen until then is applied here, denials
+/// included.
+#[must_use]
+pub fn may_rely_on(causality: &Causality, me: ReplicaNumber, user: ReplicaNumber) -> bool {
+    let knows_me = |seen: &VersionVector| seen.seq(me) > 0;
+    me == user || causality.context(user).is_some_and(knows_me)
 }
 
 /// The rights of one replica to one day.
@@ -116,6 +144,22 @@ mod tests {
         assert!(held(false, false, true));
         assert!(!held(false, false, false));
         assert!(!held(true, true, true));
+    }
+
+    #[test]
+    fn a_new_replica_relies_on_nobody_who_does_not_know_it() {
+        let [me, user] = [7, 8].map(|n| ReplicaNumber::new(n).unwrap());
+        let mut here = Causality::default();
+        here.enter(user, &[], 0);
+        here.enter(me, &here.unsaid(me), 1);
+        assert!(may_rely_on(&here, me, me) && !may_rely_on(&here, me, user));
+        let seen = crate::causality::Sighting {
+            of: me,
+            seq: 1,
+            mark: 1,
+        };
+        here.enter(user, &[seen], 2);
+        assert!(may_rely_on(&here, me, user));
     }
 
     #[test]

@@ -21,6 +21,7 @@ use std::collections::BTreeMap;
 
 use thiserror::Error;
 
+use crate::branch::Branch;
 use crate::chain::{self, Hash, Head, ReplicaId, SIGNATURE_LEN, SignedHead};
 use crate::dot::VersionVector;
 use crate::hlc::Hlc;
@@ -198,6 +199,8 @@ pub struct Introduction {
     pub replica: ReplicaId,
     /// The key of its node.
     pub public_key: [u8; 32],
+    /// Where its log leaves another one of the same replica, when it does.
+    pub branch: Option<Branch>,
 }
 
 impl Introduction {
@@ -208,7 +211,19 @@ impl Introduction {
         put_u64(&mut out, self.number.get().into());
         out.extend(self.replica.0);
         out.extend(self.public_key);
+        if let Some(branch) = &self.branch {
+            put_u64(&mut out, branch.of.get().into());
+            put_u64(&mut out, branch.after);
+            out.extend(branch.first);
+        }
         out
+    }
+
+    /// Whether the number is the one that a branch must have.
+    #[must_use]
+    pub fn is_named_right(&self) -> bool {
+        let is_right = |branch: Branch| branch.number(self.replica) == self.number;
+        self.branch.is_none_or(is_right)
     }
 
     /// # Errors
@@ -219,8 +234,24 @@ impl Introduction {
             number: take_number(input)?,
             replica: ReplicaId(take_array(input)?),
             public_key: take_array(input)?,
+            branch: None,
         };
-        end(input, introduction)
+        if input.is_empty() {
+            return Ok(introduction);
+        }
+        let branch = Branch {
+            of: take_number(input)?,
+            after: take_u64(input).ok_or(Malformed)?,
+            first: take_array(input)?,
+        };
+        let branch = Some(branch);
+        end(
+            input,
+            Self {
+                branch,
+                ..introduction
+            },
+        )
     }
 }
 
@@ -382,6 +413,7 @@ mod tests {
                 number: number(4),
                 replica: ReplicaId([9; 16]),
                 public_key,
+                branch: None,
             },
         )
     }

@@ -36,7 +36,8 @@ pub enum Kind {
     Head = 5,
     /// What was made durable.
     Ack = 6,
-    /// Nothing follows. A stream that stops without it was cut.
+    /// Nothing follows. A stream that stops without it was cut. Empty, or one byte 1: there is more,
+    /// and whoever wants it asks again.
     End = 7,
     /// The link lives; carries the sender's clock.
     Heartbeat = 8,
@@ -75,7 +76,7 @@ impl Kind {
             Self::Replica | Self::Rights => 4 * 1024,
             // The largest segment, after its seal.
             Self::Segment => SEGMENT_BYTES_MAX + 1024,
-            Self::End => 0,
+            Self::End => 1,
         }
     }
 }
@@ -114,6 +115,12 @@ impl Frame {
     #[must_use]
     pub const fn end() -> Self {
         Self::new(Kind::End, Vec::new())
+    }
+
+    /// The end of a stream that was stopped so that others get their turn.
+    #[must_use]
+    pub fn more() -> Self {
+        Self::new(Kind::End, vec![1])
     }
 
     /// Appends the bytes of the frame.
@@ -255,7 +262,7 @@ mod tests {
             assert_eq!(decoder.take(), Err(FrameError::TooLong(code)));
             assert_eq!(decoder.take(), Err(FrameError::TooLong(code)));
         }
-        let long = Frame::new(Kind::End, vec![0]);
+        let long = Frame::new(Kind::End, vec![0; 2]);
         assert_eq!(long.encode(&mut Vec::new()), Err(FrameError::TooLong(7)));
     }
 

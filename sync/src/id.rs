@@ -92,13 +92,18 @@ impl RowId {
         ReplicaNumber((self.0 >> COUNTER_BITS) as u32)
     }
 
+    /// What distinguishes the row from others of its replica; never 0.
+    #[must_use]
+    pub const fn counter(self) -> u32 {
+        (self.0 & u32::MAX as i64) as u32
+    }
+
     /// The next id of the same replica.
     ///
     /// # Errors
     /// [`IdError::Exhausted`] after 2^32 - 1 rows.
     pub const fn next(self) -> Result<Self, IdError> {
-        let counter = (self.0 & u32::MAX as i64) as u32;
-        if counter == u32::MAX {
+        if self.counter() == u32::MAX {
             return Err(IdError::Exhausted(self.replica().0));
         }
         Ok(Self(self.0 + 1))

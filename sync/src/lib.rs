@@ -6,11 +6,13 @@
 //!
 //! * [`chain`]: the hash chain over a log, and signed heads
 //! * [`causality`]: who had seen what, and what may be applied next
+//! * [`branch`]: a log that was written on in two ways
 //! * [`register`]: values that were written at the same time, and which of them is shown
 //! * [`rules`]: the replicated tables and how each field merges
 //! * [`apply`]: one operation on a state
 //! * [`exchange`]: what nodes say to each other
 //! * [`escrow`]: rights to the places of a queue day
+//! * [`incarnation`]: whether a node may go on as the replica that it was
 //! * [`id`]: replica numbers and the row ids built from them
 //! * [`dot`]: the name of a change, and version vectors
 //! * [`hlc`]: the hybrid logical clock
@@ -21,6 +23,7 @@
 //! * [`varint`]: the integers that the bytes are made of
 
 pub mod apply;
+pub mod branch;
 pub mod causality;
 pub mod chain;
 pub mod change;
@@ -30,6 +33,7 @@ pub mod exchange;
 pub mod frame;
 pub mod hlc;
 pub mod id;
+pub mod incarnation;
 pub mod limits;
 pub mod op;
 pub mod register;

@@ -19,6 +19,8 @@ pub struct Entity {
     pub groups: &'static [Group],
     /// How its rows are named.
     pub shape: Shape,
+    /// The entity whose rows own the sets of a [`Shape::Set`].
+    pub owner: Option<u8>,
 }
 
 /// How the rows of an entity are named.
@@ -114,6 +116,7 @@ pub static PATIENT: Entity = Entity {
     code: 1,
     name: "patient",
     shape: Shape::Rows,
+    owner: None,
     fields: &[
         plain("dni"),
         plain("name"),
@@ -146,6 +149,7 @@ pub static STAFF: Entity = Entity {
     code: 2,
     name: "staff",
     shape: Shape::Rows,
+    owner: None,
     fields: &[
         plain("username"),
         plain("email"),
@@ -168,6 +172,7 @@ pub static READING: Entity = Entity {
     code: 3,
     name: "reading",
     shape: Shape::Rows,
+    owner: None,
     fields: &[
         link("patient_id", 1),
         plain("glucose_mg_dl"),
@@ -186,6 +191,7 @@ pub static QUEUE_DAY: Entity = Entity {
     code: 4,
     name: "queue_day",
     shape: Shape::Rows,
+    owner: None,
     fields: &[plain("size"), plain("opened_at"), plain("closed_at")],
     groups: &[latest(&[1]), greatest(&[3])],
 };
@@ -195,6 +201,7 @@ pub static QUEUE_ENTRY: Entity = Entity {
     code: 5,
     name: "queue_entry",
     shape: Shape::Rows,
+    owner: None,
     fields: &[
         link("queue_day_id", 4),
         link("patient_id", 1),
@@ -217,6 +224,7 @@ pub static APPOINTMENT: Entity = Entity {
     code: 6,
     name: "appointment",
     shape: Shape::Rows,
+    owner: None,
     fields: &[
         link("patient_id", 1),
         link("queue_entry_id", 5),
@@ -243,6 +251,7 @@ pub static RESOLUTION: Entity = Entity {
     code: 7,
     name: "resolution",
     shape: Shape::Rows,
+    owner: None,
     fields: &[
         link("appointment_id", 6),
         plain("change_basal_type"),
@@ -265,6 +274,7 @@ pub static QUEUE_RIGHT: Entity = Entity {
     code: 8,
     name: "queue_right",
     shape: Shape::Rows,
+    owner: None,
     fields: &[
         link("queue_day_id", 4),
         plain("kind"),
@@ -281,6 +291,7 @@ pub static MEMBER: Entity = Entity {
     code: 9,
     name: "member",
     shape: Shape::Rows,
+    owner: None,
     fields: &[
         plain("number"),
         plain("replica_id"),
@@ -305,6 +316,7 @@ pub static SETTLEMENT: Entity = Entity {
     code: 12,
     name: "settlement",
     shape: Shape::Rows,
+    owner: None,
     fields: &[
         plain("entity"),
         plain("row_id"),
@@ -322,6 +334,7 @@ pub static STAFF_ROLE: Entity = Entity {
     code: 64,
     name: "staff_role",
     shape: Shape::Set,
+    owner: Some(2),
     fields: &[plain("role"), plain("present")],
     groups: &[register(&[2], Order::Rank(2, ABSENT), false)],
 };
@@ -331,6 +344,7 @@ pub static SETTING: Entity = Entity {
     code: 65,
     name: "setting",
     shape: Shape::Map,
+    owner: None,
     fields: &[plain("name"), plain("value")],
     groups: &[latest(&[2])],
 };
@@ -388,6 +402,7 @@ mod tests {
                 1
             );
             assert_ne!(entity.code, crate::causality::SEEN);
+            assert_eq!(entity.owner.is_some(), entity.shape == Shape::Set);
             let mut grouped: Vec<u8> = Vec::new();
             for group in entity.groups {
                 assert!(group.fields.is_sorted(), "{}", entity.name);

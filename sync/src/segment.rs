@@ -29,9 +29,11 @@ use thiserror::Error;
 use crate::hlc::Hlc;
 use crate::limits::{SEGMENT_BYTES_MAX, SEGMENT_CHANGES_MAX, SEGMENT_DECODED_BYTES_MAX};
 use crate::varint::{put_u64, take_u64};
+use write::Written;
 
-/// The upper half of a segment's first byte; the lower one is how texts are kept.
-const VERSION: u8 = 0x10;
+/// The low two bits of a segment's first number. Above them, two bits say how texts are kept, and
+/// the rest is the count of changes, less one.
+const VERSION: u64 = 1;
 
 /// A change without its dot: the replica is the segment's, the seq follows from the position.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -138,11 +140,17 @@ pub fn encode(first_seq: u64, changes: &[Change<'_>]) -> Vec<u8> {
         "{}",
         changes.len()
     );
-    let written = write::write(changes);
+    assemble(first_seq, changes.len(), write::write(changes))
+}
+
+fn assemble(first_seq: u64, count: usize, written: Written) -> Vec<u8> {
     let mut out = Vec::with_capacity(written.text.len() + written.coded.len() + 16);
-    out.push(VERSION | written.text_form as u8);
+    let count = (count as u64).saturating_sub(1);
+    put_u64(
+        &mut out,
+        VERSION | (written.text_form as u64) << 2 | count << 4,
+    );
     put_u64(&mut out, first_seq);
-    put_u64(&mut out, changes.len() as u64);
     out.extend(written.text);
     out.extend(written.coded);
     out
@@ -174,24 +182,29 @@ fn head(bytes: &[u8]) -> Result<(Summary, text::Form, &[u8]), SegmentError> {
     if bytes.len() > SEGMENT_BYTES_MAX {
         return Err(SegmentError::TooLong);
     }
-    let (first, mut input) = bytes.split_first().ok_or(SegmentError::Damaged)?;
-    let text_form = match first.checked_sub(VERSION) {
-        Some(0) => text::Form::None,
-        Some(1) => text::Form::Plain,
-        Some(2) => text::Form::Zstd,
-        _ => return Err(SegmentError::Version),
+    let mut input = bytes;
+    let head = take_u64(&mut input).ok_or(SegmentError::Damaged)?;
+    if head & 3 != VERSION {
+        return Err(SegmentError::Version);
+    }
+    let text_form = match head >> 2 & 3 {
+        0 => text::Form::None,
+        1 => text::Form::Plain,
+        2 => text::Form::Zstd,
+        _ => return Err(SegmentError::Damaged),
     };
-    let first_seq = take_u64(&mut input).ok_or(SegmentError::Damaged)?;
-    let count = take_u64(&mut input).ok_or(SegmentError::Damaged)?;
-    let count = usize::try_from(count).map_err(|_| SegmentError::TooLong)?;
+    let count = usize::try_from((head >> 4) + 1).map_err(|_| SegmentError::TooLong)?;
     if count > SEGMENT_CHANGES_MAX {
         return Err(SegmentError::TooLong);
     }
-    if count == 0 || first_seq.checked_add(count as u64).is_none() {
+    let first_seq = take_u64(&mut input).ok_or(SegmentError::Damaged)?;
+    if first_seq.checked_add(count as u64).is_none() {
         return Err(SegmentError::Damaged);
     }
     Ok((Summary { first_seq, count }, text_form, input))
 }
 
+#[cfg(test)]
+mod bounds_tests;
 #[cfg(test)]
 mod tests;

@@ -340,8 +340,17 @@ fn a_registry_or_a_foreign_path() {
     let bad = concat!("one\nindex.crates", ".io\n/wo", "rk/x\n");
     finds(
         rule,
-        &[("tools/setup.sh", bad), ("Cargo.lock", bad)],
+        &[
+            ("tools/setup.sh", bad),
+            ("Cargo.lock", bad),
+            ("sync/fuzz/Cargo.lock", bad),
+        ],
         &["tools/setup.sh:2", "tools/setup.sh:3"],
+    );
+    finds(
+        rule,
+        &[("tools/NotCargo.lock", bad)],
+        &["tools/NotCargo.lock:2", "tools/NotCargo.lock:3"],
     );
     finds(rule, &[("README.md", "homework/x and a framework/y")], &[]);
 }

@@ -245,7 +245,10 @@ pub(crate) fn the_sync_engine_is_pure(tree: &Tree) -> Vec<String> {
         "rand",
         "getrandom",
         "rusqlite",
-        "aws_lc_rs",
+        // Its signatures are deterministic; its keys and random numbers are not.
+        "aws_lc_rs::rand",
+        "SystemRandom",
+        "generate",
     ];
     let advice = "the replication engine has no I/O, clock, threads or randomness; take the \
                   result as a parameter";

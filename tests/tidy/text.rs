@@ -38,8 +38,10 @@ fn foreign() -> Vec<String> {
 pub(crate) fn the_tree_names_no_registry_and_no_foreign_path(tree: &Tree) -> Vec<String> {
     let mut findings = Vec::new();
     let foreign = foreign();
-    // The lock file's format names the registry in every entry.
-    for file in tree.files.iter().filter(|file| file.path != "Cargo.lock") {
+    // The format of lock files names the registry in every entry. Besides the node's there are
+    // those of the crates that are workspaces of their own.
+    let locked = |path: &str| path == "Cargo.lock" || path.ends_with("/Cargo.lock");
+    for file in tree.files.iter().filter(|file| !locked(&file.path)) {
         for name in &foreign {
             for (at, _) in file.text.match_indices(name.as_str()) {
                 let line = scan::line_of(&file.text, at);

@@ -1,8 +1,9 @@
 //! Bytes per reading on the wire: Islet's segments, signed, beside gzip JSON, Automerge, Loro and
-//! Yjs (yrs) documents of the same readings, which are not.
+//! Yjs (yrs) documents of the same readings, which are not, and beside columns made by hand.
 //!
 //! `make bench-wire`, or `cargo run --release` in this folder.
 
+mod columns;
 mod data;
 mod documents;
 mod ours;
@@ -35,9 +36,14 @@ fn ours(changes: &[Change]) -> usize {
     segment::encode(FIRST_SEQ, &ours::changes(changes)).len() + HEAD_BYTES
 }
 
+fn by_hand(changes: &[Change]) -> usize {
+    columns::size(changes) + HEAD_BYTES
+}
+
 fn main() {
-    let formats: [(&str, fn(&[Change]) -> usize); 5] = [
+    let formats: [(&str, fn(&[Change]) -> usize); 6] = [
         ("Islet, signed", ours),
+        ("columns by hand and zstd, signed", by_hand),
         ("gzip JSON", documents::json),
         ("Automerge", documents::automerge),
         ("Loro", documents::loro),

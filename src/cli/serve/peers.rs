@@ -4,13 +4,16 @@ use std::fmt::Display;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::cli::{DataDir, Failure, network};
 use crate::config::Config;
 use crate::http::listen::{self, Bound, Kind, Listener};
-use crate::peer::{PeerNode, discovery, links, server, tls};
-use crate::service::App;
+use crate::limits;
+use crate::peer::{PeerNode, discovery, links, places, server, tls};
+use crate::service::broker::Wanted;
+use crate::service::{App, replication};
 
 /// The node as its network knows it, and the port for its peers unless that is off.
 pub(super) async fn open(
@@ -39,7 +42,15 @@ pub(super) async fn open(
 
 /// Keeps the links until the node stops. A node that does not listen, which has no `addr`, keeps
 /// none either.
-pub(super) async fn run(node: Arc<PeerNode>, addr: Option<SocketAddr>, discovery: bool) {
+pub(super) async fn run(
+    node: Arc<PeerNode>,
+    addr: Option<SocketAddr>,
+    discovery: bool,
+    wanted: mpsc::Receiver<Wanted>,
+) {
+    if let Err(error) = replication::catch_up(&node.app).await {
+        tracing::error!(%error, "what other nodes sent before the last stop is not applied yet");
+    }
     let Some(addr) = addr else {
         return;
     };
@@ -48,5 +59,23 @@ pub(super) async fn run(node: Arc<PeerNode>, addr: Option<SocketAddr>, discovery
             tracing::warn!("{error}");
         }
     };
-    tokio::join!(links::run(Arc::clone(&node)), find);
+    tokio::join!(
+        links::run(Arc::clone(&node)),
+        places::run(Arc::clone(&node), wanted),
+        tidy(&node),
+        find
+    );
+}
+
+/// Keeps the logs small until the node stops.
+async fn tidy(node: &PeerNode) {
+    loop {
+        if let Err(error) = replication::tidy(&node.app).await {
+            tracing::warn!(%error, "the logs were not tidied");
+        }
+        tokio::select! {
+            () = node.stop.cancelled() => return,
+            () = tokio::time::sleep(limits::TIDY_EVERY) => {}
+        }
+    }
 }

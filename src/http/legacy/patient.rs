@@ -55,5 +55,5 @@ pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
 
 /// The router with its pages.
 pub fn router(app: &Arc<App>, options: &HttpOptions) -> Router {
-    super::build(app, routes()).merge(reset::router(options))
+    super::build(app, options, routes()).merge(reset::router(options))
 }

@@ -139,9 +139,12 @@ impl Conn {
         }
     }
 
-    /// Does nothing when the request is over.
+    /// Does nothing when the request is over, or its answer is a stream without an end: that may
+    /// well wait for more of the request.
     pub(super) fn set_stage(&self, key: u64, stage: Stage) {
-        if let Some(request) = self.state().requests.get_mut(&key) {
+        if let Some(request) = self.state().requests.get_mut(&key)
+            && request.stage != Stage::LongLived
+        {
             request.stage = stage;
         }
     }

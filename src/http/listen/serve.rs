@@ -4,7 +4,7 @@
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -156,12 +156,16 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let conn = Arc::clone(&exchange.conn);
+    let ping = match exchange.certificate {
+        None => limits::H2_PING,
+        Some(_) => limits::PEER_PING,
+    };
     let exchange = Arc::new(exchange);
     let service = service_fn(move |request: hyper::Request<Incoming>| {
         let exchange = Arc::clone(&exchange);
         async move { Ok::<_, std::convert::Infallible>(exchange.answer(request).await) }
     });
-    let builder = protocol(&server.limits);
+    let builder = protocol(&server.limits, ping);
     let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
     let mut connection = pin!(connection);
     let ended = tokio::select! {
@@ -197,9 +201,11 @@ async fn finish<E>(
     }
 }
 
-fn protocol(limits: &ConnectionLimits) -> auto::Builder<TokioExecutor> {
+fn protocol(
+    limits: &ConnectionLimits,
+    (ping_interval, ping_timeout): (Duration, Duration),
+) -> auto::Builder<TokioExecutor> {
     let mut builder = auto::Builder::new(TokioExecutor::new());
-    let (ping_interval, ping_timeout) = limits::H2_PING;
     builder
         .http1()
         .timer(TokioTimer::new())

@@ -70,7 +70,7 @@ impl FromRequest<Arc<App>> for Body {
 
     async fn from_request(request: Request, _app: &Arc<App>) -> Result<Self, Response> {
         let request_id = request_id(request.extensions());
-        let bytes = body::bytes(request).await?;
+        let (bytes, _held) = body::bytes(request).await?;
         match body::parse(&bytes) {
             Ok(fields) => Ok(Self(Reading { fields, request_id })),
             Err(wrong) => Err(refuse(&wrong, request_id)),

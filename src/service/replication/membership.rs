@@ -74,13 +74,25 @@ impl From<rows::Member> for Member {
     }
 }
 
-/// Every replica of the network, this one too. Empty before [`announce`].
+/// Every replica of the network, this one too. Empty before [`announce`]; what a node that has just
+/// joined was told until the rows have come.
 ///
 /// # Errors
 /// When the disk fails.
 pub async fn members(app: &App) -> Result<Vec<Member>, Error> {
-    let rows = app.store.read(|tx| Ok::<_, Error>(rows::list(tx)?)).await?;
-    Ok(rows.into_iter().map(Member::from).collect())
+    app.store
+        .read(|tx| {
+            let heard = logs::heard_of(tx)?.into_iter().map(|(who, name, addresses)| Member {
+                number: who.number.get(),
+                replica_id: who.replica.0,
+                public_key: who.public_key,
+                name,
+                addresses,
+                revoked: false,
+            });
+            Ok(rows::list(tx)?.into_iter().map(Member::from).chain(heard).collect())
+        })
+        .await
 }
 
 /// The network's id.
@@ -243,8 +255,10 @@ pub async fn adopt(app: &App, admission: &Admission) -> Result<(), Error> {
                     number,
                     replica: ReplicaId(member.replica_id),
                     public_key: member.public_key,
+                    branch: None,
                 };
                 logs::introduce(tx, &who)?;
+                logs::hear_of(tx, number, &member.name, &member.addresses)?;
             }
             Ok(tx.audit(&Entry::new(&Actor::system(), "peer.join").on(Object::Node, me.into()))?)
         })

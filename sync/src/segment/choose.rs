@@ -14,7 +14,7 @@ const BIT: u64 = 256;
 /// What naming a unit costs.
 const UNIT_COST: u64 = 12 * BIT;
 /// What naming a key or a field costs.
-const POSITION_COST: u64 = 4 * BIT;
+const POSITION_COST: u64 = 7 * BIT;
 /// What the first number of some length costs until its odds are learnt.
 const FIRST_COST: u64 = 7 * BIT;
 /// Fields before this one that it may be like.

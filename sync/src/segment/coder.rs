@@ -80,6 +80,21 @@ pub(super) trait Coder {
     }
 }
 
+/// Teaches odds what to expect: goes through a model without writing anything.
+#[derive(Debug)]
+pub(super) struct Rehearsal;
+
+impl Coder for Rehearsal {
+    fn decide(&mut self, odds: &mut Odds, truth: bool) -> bool {
+        odds.learn(truth);
+        truth
+    }
+
+    fn bits(&mut self, value: u64, _: u32) -> u64 {
+        value
+    }
+}
+
 /// Below this the range takes in another byte.
 const RANGE_MIN: u32 = 1 << 24;
 /// The most zero bytes that a writer leaves off the end and a reader adds there.

@@ -3,9 +3,10 @@
 use super::coder::{Coder, Odds};
 use super::number::Number;
 use super::predict::{Around, History, Predictor};
-use crate::id::COUNTER_BITS;
+use crate::id::{COUNTER_BITS, REPLICA_NUMBER_MAX};
 use crate::limits::SEGMENT_REPLICAS_MAX;
 
+const REPLICA_BITS: u32 = (REPLICA_NUMBER_MAX + 1).trailing_zeros();
 const COUNTER_MASK: u64 = (1 << COUNTER_BITS) - 1;
 
 /// The replicas whose ids a segment has named so far, in order of their first mention.
@@ -14,6 +15,8 @@ pub(super) struct Replicas {
     known: Vec<u32>,
     recent: Replica,
     index: Number,
+    /// Whether a number is one that a replica can have.
+    proper: Odds,
 }
 
 /// A replica, and its position among those known; beyond the bound it has none.
@@ -32,7 +35,8 @@ impl Replicas {
         Self {
             known: vec![0],
             recent: founder,
-            index: Number::new(),
+            index: Number::rare(),
+            proper: Odds::of(4_000),
         }
     }
 
@@ -52,7 +56,13 @@ impl Replicas {
                 index: Some(index),
             };
         }
-        let number = coder.bits(u64::from(number), 32) as u32;
+        let proper = number <= REPLICA_NUMBER_MAX;
+        let bits = if coder.decide(&mut self.proper, proper) {
+            REPLICA_BITS
+        } else {
+            32
+        };
+        let number = coder.bits(u64::from(number), bits) as u32;
         let index = (self.known.len() < SEGMENT_REPLICAS_MAX).then_some(self.known.len());
         if index.is_some() {
             self.known.push(number);

@@ -28,7 +28,7 @@ struct Shape {
     action: u8,
     numbers: Vec<u8>,
     row: usize,
-    columns: Vec<[Option<usize>; KINDS]>,
+    columns: Vec<[Option<u16>; KINDS]>,
 }
 
 /// A column that a form is the first to use.
@@ -96,16 +96,18 @@ impl Layout {
                 form.fields.push((kind, 0));
                 continue;
             }
-            let column = &mut shape.columns[position][usize::from(kind.tag())];
-            if column.is_none() {
-                *column = Some(self.columns);
-                fresh.push(Fresh {
-                    column: self.columns,
-                    field: Some((position, kind)),
-                });
+            let known = &mut shape.columns[position][usize::from(kind.tag())];
+            let column = if let Some(column) = *known {
+                usize::from(column)
+            } else {
+                let column = self.columns;
+                *known = Some(u16::try_from(column).ok()?);
+                let field = Some((position, kind));
+                fresh.push(Fresh { column, field });
                 self.columns += 1;
-            }
-            form.fields.push((kind, column.unwrap_or(0)));
+                column
+            };
+            form.fields.push((kind, column));
         }
         self.forms.push(form);
         Some(fresh)

@@ -31,6 +31,8 @@ impl Number {
         length[1] = Odds::of(700);
         length[2] = Odds::of(1_100);
         length[4] = Odds::of(1_500);
+        length[8] = Odds::of(1_500);
+        length[16] = Odds::of(1_700);
         Self {
             zero: [Odds::EVEN; 4],
             negative: [Odds::of(1_000); 3],
@@ -38,6 +40,14 @@ impl Number {
             top: [[Odds::EVEN; TOPS]; LENGTHS],
             zeros: 0,
             sign: 0,
+        }
+    }
+
+    /// For what is nearly always zero.
+    pub(super) fn rare() -> Self {
+        Self {
+            zero: [Odds::of(3_600); 4],
+            ..Self::new()
         }
     }
 

@@ -174,7 +174,9 @@ impl<'a> Session<'a> {
                 Slot::Blobs(Box::new(Number::new()))
             } else {
                 let none = (Predictor::Zero, 1);
-                let read = self.model.predictor(&mut self.coder, none);
+                let read = self
+                    .model
+                    .predictor(&mut self.coder, fresh.field.is_none(), none);
                 let (predictor, unit) = read.ok_or(Damaged)?;
                 self.keyed += usize::from(predictor.is_keyed());
                 if self.keyed > SEGMENT_KEYED_COLUMNS_MAX {

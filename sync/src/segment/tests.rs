@@ -6,14 +6,14 @@ use crate::id::RowId;
 use crate::op::{Action, Op, Value};
 use proptest::prelude::*;
 
-fn change(hlc: i64, ops: impl Into<Vec<u8>>) -> Change<'static> {
+pub(super) fn change(hlc: i64, ops: impl Into<Vec<u8>>) -> Change<'static> {
     Change {
         hlc: Hlc::from_i64(hlc),
         ops: Cow::Owned(ops.into()),
     }
 }
 
-fn of_ops(ops: &[Op<'_>]) -> Vec<u8> {
+pub(super) fn of_ops(ops: &[Op<'_>]) -> Vec<u8> {
     let mut encoder = Encoder::default();
     for op in ops {
         encoder.push(op.entity, op.action, op.row, &op.fields);
@@ -23,12 +23,12 @@ fn of_ops(ops: &[Op<'_>]) -> Vec<u8> {
 
 /// Encodes and decodes; fails unless all that went in comes out.
 #[track_caller]
-fn round_trip(first_seq: u64, changes: &[Change<'_>]) -> usize {
+pub(super) fn round_trip(first_seq: u64, changes: &[Change<'_>]) -> usize {
     let bytes = encode(first_seq, changes);
     assert_eq!(bytes, encode(first_seq, changes), "same input, other bytes");
     let segment = decode(&bytes).unwrap();
     let (seqs, read): (Vec<u64>, Vec<Change<'_>>) = segment.changes().unzip();
-    assert_eq!(read, changes);
+    assert!(read == changes, "read otherwise than written: {changes:?}");
     let expected: Vec<u64> = (first_seq..).take(changes.len()).collect();
     assert_eq!(seqs, expected);
     let summary = summary(&bytes).unwrap();
@@ -129,29 +129,40 @@ proptest! {
     }
 
     #[test]
-    fn alike_changes_round_trip(
-        ops in prop::collection::vec(op(), 1..4),
-        rows in prop::collection::vec((1i64..1000, int(), 0i64..100_000), 1..60),
+    fn regular_columns_round_trip(
+        columns in prop::collection::vec((0u8..6, any::<i32>(), 1i64..200_000), 1..6),
+        rows in prop::collection::vec((0i64..50, 0i64..4, any::<u16>()), 1..80),
+        start_ms in 0i64..1 << 47,
+        unit in prop::sample::select(vec![0i64, 1, 10, 1_000, 180_000]),
     ) {
-        let mut hlc = 0;
-        let changes: Vec<_> = rows.iter().map(|(row, int, wait)| {
-            hlc += wait << 16;
-            let mut ops = ops.clone();
-            for op in &mut ops {
-                op.row = RowId::from_i64(*row).unwrap();
-                if let Some((_, value)) = op.fields.first_mut() {
-                    *value = Value::Int(*int);
-                }
+        let mut ms = start_ms;
+        let changes: Vec<_> = (0..).zip(&rows).map(|(index, (wait, key, noise))| {
+            ms += wait * unit;
+            let mut fields = vec![(1, Value::Int(*key))];
+            for (number, (pattern, base, step)) in (2..).zip(&columns) {
+                let (base, noise) = (i64::from(*base), i64::from(*noise));
+                fields.push((number, match pattern {
+                    0 => Value::Int(base + step * index),
+                    1 => Value::Int(base + key * 1_000_000_000 + step * index),
+                    2 => Value::Int(ms + base),
+                    3 => Value::Int(noise * unit),
+                    4 => Value::Int(((key * step) << 32) + index),
+                    _ => Value::Real((noise * unit % 9_000) as f64 / 10.0),
+                }));
             }
-            change(hlc, of_ops(&ops))
+            let row = RowId::from_i64(((key * 7) << 32) + 1 + index).unwrap();
+            let op = Op { entity: 3, action: Action::Create, row, fields };
+            change(ms << 16, of_ops(&[op]))
         }).collect();
         round_trip(7, &changes);
     }
 
     #[test]
-    fn any_bytes_decode_or_fail(bytes: Vec<u8>, form in 0u8..3, count in 1u8..100) {
+    fn any_bytes_decode_or_fail(bytes: Vec<u8>, form in 0u64..3, count in 0u64..100) {
         let _ = decode(&bytes);
-        let mut framed = vec![VERSION | form, 1, count];
+        let mut framed = Vec::new();
+        put_u64(&mut framed, VERSION | form << 2 | count << 4);
+        framed.push(1);
         framed.extend(&bytes);
         let _ = decode(&framed);
     }

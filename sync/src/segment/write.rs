@@ -6,7 +6,7 @@ use super::choose::Chooser;
 use super::coder::Writer;
 use super::column::Column;
 use super::layout::Fresh;
-use super::model::{FORM_FIRST, FORM_NEW, FORM_WHOLE, Model, Slot, is_blob};
+use super::model::{FORM_FIRST, FORM_NEW, FORM_WHOLE, Model, Slot, is_blob, since_epoch_ms};
 use super::number::Number;
 use super::parse::Atom;
 use super::plan::{Plan, PlannedOp};
@@ -32,7 +32,10 @@ pub(super) fn write(changes: &[Change<'_>]) -> Written {
         after: 0,
         plan: &plan,
     };
-    let stamps: Vec<i64> = changes.iter().map(|change| change.hlc.millis()).collect();
+    let stamps: Vec<i64> = changes
+        .iter()
+        .map(|change| since_epoch_ms(change.hlc))
+        .collect();
     let choice = session.chooser.stamps(&stamps);
     session.model.start(&mut session.coder, choice);
     for (change, ops) in changes.iter().zip(&plan.changes) {
@@ -129,7 +132,8 @@ impl<'a> Session<'a> {
             return Slot::Blobs(Box::new(Number::new()));
         }
         let choice: (Predictor, i64) = self.chooser.column(self.plan, fresh);
-        self.model.predictor(&mut self.coder, choice);
+        self.model
+            .predictor(&mut self.coder, fresh.field.is_none(), choice);
         Slot::Numbers(Box::new(Column::new(choice.0, choice.1)))
     }
 

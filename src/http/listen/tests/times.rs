@@ -135,6 +135,29 @@ async fn a_long_lived_answer_outlives_the_total_time() {
 }
 
 #[tokio::test]
+async fn a_long_lived_answer_may_wait_for_more_of_the_request() {
+    let echo = |body: axum::body::Body| async {
+        let body = axum::body::Body::from_stream(body.into_data_stream());
+        (Extension(LongLived), body).into_response()
+    };
+    let server = start(
+        short(|limits| limits.request_timeout = Duration::from_millis(10)),
+        Router::new().route("/", post(echo)),
+    );
+    let header = "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\
+                  Connection: close\r\n\r\n";
+    let mut stream = server.send(header).await;
+    for n in 0..8 {
+        // As above, beyond the total time and its overrun.
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        let chunk = format!("6\r\ntick {n}\r\n");
+        stream.write_all(chunk.as_bytes()).await.unwrap();
+    }
+    stream.write_all(b"0\r\n\r\n").await.unwrap();
+    assert!(read_all(stream).await.contains("tick 7"));
+}
+
+#[tokio::test]
 async fn handlers_learn_who_asks_and_how() {
     let who = |Extension(peer): Extension<ClientAddr>, Extension(scheme): Extension<Scheme>| async move {
         format!("{} {scheme:?}", peer.0)

@@ -1,0 +1,89 @@
+//! Links between members: news spread, a member that is thrown out hears nothing more.
+
+use serde_json::Value;
+
+use super::{Clinic, run};
+
+#[test]
+fn what_one_node_learns_reaches_nodes_that_it_has_no_invitation_from() {
+    let clinic = Clinic::new();
+    let _a = clinic.serve("a");
+    clinic.join("b", &clinic.invite("a")).ok();
+    let _b = clinic.serve("b");
+    clinic.until_linked("a", "b");
+    clinic.join("c", &clinic.invite("b")).ok();
+    let _c = clinic.serve("c");
+    clinic.until_linked("a", "c");
+    clinic.until_linked("b", "c");
+}
+
+#[test]
+fn a_link_comes_back_when_the_other_node_does() {
+    let clinic = Clinic::new();
+    let _a = clinic.serve("a");
+    clinic.join("b", &clinic.invite("a")).ok();
+    let b = clinic.serve("b");
+    clinic.until_linked("a", "b");
+    b.stop();
+    let away = clinic.until("a", "b", |peer| peer["connected"].is_null());
+    assert!(away["error"].is_string(), "{away}");
+    let _b = clinic.serve("b");
+    clinic.until_linked("a", "b");
+}
+
+#[test]
+fn a_member_that_is_thrown_out_is_refused_everywhere() {
+    let clinic = Clinic::new();
+    let _a = clinic.serve("a");
+    clinic.join("b", &clinic.invite("a")).ok();
+    let _b = clinic.serve("b");
+    clinic.join("c", &clinic.invite("a")).ok();
+    let _c = clinic.serve("c");
+    clinic.until_linked("b", "c");
+    clinic.until_linked("a", "b");
+    let removed = run(&clinic.data("a"), &["peers", "revoke", "b", "--json"]).json();
+    assert_eq!(removed["name"], "b");
+    clinic.until("c", "b", |peer| peer["revoked"] == true);
+    for other in ["a", "c"] {
+        let refused = |peer: &Value| {
+            let error = peer["error"].as_str().unwrap_or_default();
+            peer["connected"].is_null() && error.contains("removed from the network")
+        };
+        clinic.until("b", other, refused);
+        clinic.until(other, "b", |peer| peer["connected"].is_null());
+    }
+    run(&clinic.data("b"), &["sync", "--peer", "0"]).refused("removed from the network");
+    // The others are not disturbed.
+    clinic.until_linked("a", "c");
+}
+
+#[test]
+fn a_sync_that_was_asked_for_tells_what_it_did() {
+    let clinic = Clinic::new();
+    let a = clinic.serve("a");
+    clinic.join("b", &clinic.invite("a")).ok();
+    clinic.join("c", &clinic.invite("a")).ok();
+    // b rests, and has not heard of c.
+    let done = run(&clinic.data("b"), &["sync", "--peer", "0", "--json"]).json();
+    assert_eq!(done["done"], true, "{done}");
+    assert_eq!(done["expected_changes"], 1, "{done}");
+    assert_eq!(done["missing_changes"], 0, "{done}");
+    assert_eq!(done["received_frames"], 1, "{done}");
+    assert!(clinic.peers("b").iter().any(|peer| peer["name"] == "c"));
+    // The second time there is nothing to do, by address as by name, also through a running node.
+    let _b = clinic.serve("b");
+    clinic.until_linked("a", "b");
+    let words = ["sync", "--peer", &a.peer_address, "--json"];
+    let again = run(&clinic.data("b"), &words).json();
+    assert_eq!(again["received_frames"], 0, "{again}");
+    run(&clinic.data("b"), &["sync", "--peer", "nobody"]).refused("there is no such node");
+    run(&clinic.data("b"), &["sync", "--peer", "127.0.0.1:1"]).refused("no node answers");
+}
+
+#[test]
+fn a_node_cannot_throw_itself_out_nor_a_stranger() {
+    let clinic = Clinic::new();
+    let _a = clinic.serve("a");
+    run(&clinic.data("a"), &["peers", "revoke", "0"]).refused("that is this node");
+    run(&clinic.data("a"), &["peers", "revoke", "x"]).refused("there is no such node");
+}
