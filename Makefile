@@ -3,6 +3,7 @@
 #   make demo    a clinic with made-up people on this machine, with addresses and log-ins
 #   make test    formatting, lints, dependency rules, all tests
 #   make lab     power cuts, kills and failing disks, in their long form (root)
+#   make sim     the replication engine under random faults; SEEDS=N, SEED=FIRST
 #   make bench   the measurements
 #   make bench-wire  bytes per reading, beside other formats
 #   make fmt     format the sources
@@ -11,8 +12,11 @@
 DATA ?= demo-data
 # Kills and power cuts of `make lab`.
 ROUNDS ?= 200
+# Histories of `make sim`, and the first of them.
+SEEDS ?= 100000
+SEED ?= 0
 
-.PHONY: demo test lab bench bench-wire fmt deny clean
+.PHONY: demo test lab sim bench bench-wire fmt deny clean
 .DEFAULT_GOAL := demo
 
 demo:
@@ -29,6 +33,10 @@ test:
 lab:
 	@tools/setup-debian.sh lab
 	ISLET_LAB_ROUNDS=$(ROUNDS) cargo test --locked --test durability -- --nocapture --include-ignored
+
+sim:
+	@tools/setup-debian.sh test
+	ISLET_SIM_SEED=$(SEED) ISLET_SIM_SEEDS=$(SEEDS) cargo test --locked -p islet-sync --test sim whatever -- --nocapture
 
 bench:
 	@tools/setup-debian.sh demo

@@ -9,7 +9,10 @@ mod tests;
 
 use std::collections::BTreeSet;
 
+use islet_sync::escrow::costs_right;
+
 use super::error::ConflictFault;
+use super::queue::no_place;
 use super::{App, Error, policy};
 use crate::domain::actor::Actor;
 use crate::domain::audit::{Entry, Object};
@@ -105,7 +108,8 @@ fn entry(actor: &Actor, action: &'static str, conflict: &Conflict) -> Entry {
 ///
 /// # Errors
 /// [`Error::NotFound`]; [`Error::Invalid`] for a choice that is none; [`Error::Conflict`] when it was settled by
-/// somebody else, or is not what was looked at; [`Error::QueueFull`] when the choice needs a place.
+/// somebody else, or is not what was looked at; [`Error::QueueFull`] or [`Error::PlacesElsewhere`] when the choice
+/// needs a place.
 pub async fn settle(
     app: &App,
     actor: &Actor,
@@ -115,6 +119,20 @@ pub async fn settle(
     policy::staff(app, actor, "conflict.settle")?;
     let reason = conflict::reason(&decision.reason).map_err(Error::invalid("reason"))?;
     let decision = Decision { reason, ..decision };
+    match try_settle(app, actor, id, decision.clone()).await {
+        Err(Error::PlacesElsewhere(_)) if app.broker.ask().await => {
+            try_settle(app, actor, id, decision).await
+        }
+        result => result,
+    }
+}
+
+async fn try_settle(
+    app: &App,
+    actor: &Actor,
+    id: ConflictId,
+    decision: Decision,
+) -> Result<Conflict, Error> {
     let refusal = Entry::new(actor, "conflict.settle").detail(id.to_string());
     let actor = actor.clone();
     app.write(refusal, move |tx| settle_in(tx, &actor, id, &decision))
@@ -206,8 +224,8 @@ fn carry_out(
     }
 }
 
-/// Puts a place into the state that was chosen, as staff would have: one that holds a place again needs a
-/// right to it, and nobody has two.
+/// Puts a place into the state that was chosen. What may bring a place back that was given up costs a right,
+/// and nobody has two places.
 fn set_state(tx: &mut WriteTx<'_>, placement: i64, chosen: &Candidate) -> Result<(), Error> {
     let entry = queue::by_placement(tx, placement)?.ok_or(NO_CONFLICT)?;
     let name = chosen.value["state"].as_str().and_then(QueueState::parse);
@@ -215,13 +233,14 @@ fn set_state(tx: &mut WriteTx<'_>, placement: i64, chosen: &Candidate) -> Result
     if state.is_live() && !entry.state.is_live() && has_another(tx, entry.patient_id, placement)? {
         return Err(ConflictFault::AnotherPlace.into());
     }
-    let needs_place = state.occupies() && !entry.state.occupies();
+    let needs_right = costs_right(entry.state.as_str(), state.as_str())
+        || (state.occupies() && !rights::may_rely(tx, placement)?);
     let day = queue::current_day(tx)?;
-    if needs_place && rights::available(tx, &day)? <= 0 {
-        return Err(Error::QueueFull);
+    if needs_right && !rights::can_take(tx, &day, placement)? {
+        return Err(no_place(tx, &day)?);
     }
     queue::set_state(tx, placement, state)?;
-    if needs_place {
+    if needs_right {
         queue::move_to_day(tx, placement, day.id)?;
     }
     // Who fills the form is to find none.

@@ -82,6 +82,17 @@ pub fn is_unstable(siblings: &[Sibling], stable: &VersionVector) -> bool {
         .any(|sibling| !stable.contains(sibling.stamp.replica, sibling.stamp.seq))
 }
 
+/// Whether writing the state `to` over the one that is shown costs a right of the writer, which takes the place of
+/// those that the entry had: it brings back a place that was given up, or may let an acceptance that crosses it bring it
+/// back. A state that no acceptance can undo frees its place at once, so settling a conflict in favour of a
+/// weaker one than is shown is no mere change of words.
+#[must_use]
+pub fn costs_right(shown: &str, to: &str) -> bool {
+    let is_final = |state| ["NO_SHOW", "CANCELLED", "CLEARED", "CREATED"].contains(&state);
+    let occupies = |state| ["PENDING", "ACCEPTED"].contains(&state);
+    (is_final(shown) && !is_final(to)) || (occupies(to) && !occupies(shown))
+}
+
 /// Whether `me` may let an entry hold its place on a right that `user` has used: `user` had seen a change of `me`
 /// and so counts it among the members, and all that `user` had seen until then is applied here, denials
 /// included.
@@ -144,6 +155,17 @@ mod tests {
         assert!(held(false, false, true));
         assert!(!held(false, false, false));
         assert!(!held(true, true, true));
+    }
+
+    #[test]
+    fn whatever_may_bring_a_place_back_costs_a_right() {
+        let states = ["PENDING", "ACCEPTED", "DENIED", "NO_SHOW", "CANCELLED"];
+        let costly = |shown| states.map(|to| costs_right(shown, to));
+        assert_eq!(costly("PENDING"), [false; 5]);
+        assert_eq!(costly("ACCEPTED"), [false; 5]);
+        assert_eq!(costly("DENIED"), [true, true, false, false, false]);
+        assert_eq!(costly("NO_SHOW"), [true, true, true, false, false]);
+        assert_eq!(costly("CREATED"), [true, true, true, false, false]);
     }
 
     #[test]

@@ -1,3 +1,5 @@
+//! The names of branches, and the rows that their authors mean. Must never need a whole replica to be shown.
+
 use super::*;
 
 const REPLICA: ReplicaId = ReplicaId([5; 16]);

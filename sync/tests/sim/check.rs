@@ -92,12 +92,15 @@ fn whole(logs: &Logs, number: ReplicaNumber) -> Vec<Rc<Change>> {
     changes
 }
 
-/// Operations on the queue by replicas of which there may be two, since there may be two: each may be a place too many,
-/// as the documentation says. Nobody else may exceed anything.
+/// Operations on the queue by replicas of which there may be two, since there may be two, and by revoked ones after
+/// they were cut off: others may have relied on them before they knew. Each may be a place too many, as the documentation
+/// says. Nobody else may exceed anything.
 fn allowance(world: &World) -> i64 {
     let mut allowed = 0;
+    let cuts = super::membership::cuts(&world.observer.db.logs);
     for log in world.observer.db.logs.iter() {
-        let Some(since) = world.suspects.get(&log.who.replica) else {
+        let doubted = world.suspects.get(&log.who.replica);
+        let Some(since) = doubted.into_iter().chain(cuts.get(&log.who.number)).min() else {
             continue;
         };
         for (change, seq) in log.changes().iter().zip(log.base.seq + 1..) {

@@ -5,8 +5,6 @@ use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use islet_sync::chain::{Hash, Signer};
-use islet_sync::incarnation::Outside;
-use islet_sync::op::Value;
 
 use super::hostile;
 use super::node::{Clock, Disk, Node};
@@ -266,14 +264,4 @@ impl World {
 
 fn same_key(a: &Node, b: &Node) -> bool {
     a.signer.public_key() == b.signer.public_key()
-}
-
-/// An identity file of somebody else's making.
-pub(crate) fn no_file() -> Option<Outside> {
-    None
-}
-
-/// For tests that need a value of their own.
-pub(crate) fn text(value: &str) -> Value<'static> {
-    Value::Text(value.to_owned().into())
 }

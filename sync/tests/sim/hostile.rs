@@ -65,7 +65,7 @@ fn replay(world: &mut World) {
         world.count("replay");
         let now_ms = world.now_ms;
         world.network.send(
-            packet,
+            &packet,
             &super::fault::Faults::default(),
             now_ms,
             &mut world.rng,
@@ -162,11 +162,6 @@ fn equivocate(world: &mut World, i: usize) {
     let twin = world.nodes.len() - 1;
     world.nodes[twin].equivocates = true;
     world.count("equivocation");
-}
-
-/// The signature of a run that its author never signed.
-pub(crate) fn wrong_seal() -> [u8; SIGNATURE_LEN] {
-    [9; SIGNATURE_LEN]
 }
 
 /// A change with one bit of its operations turned.

@@ -141,11 +141,6 @@ impl Logs {
         self.0.keys().copied().collect()
     }
 
-    /// The log that a branch left.
-    pub(crate) fn parent(&self, number: ReplicaNumber) -> Option<ReplicaNumber> {
-        Some(self.get(number)?.who.branch?.of)
-    }
-
     /// The branches of a log.
     pub(crate) fn children(&self, of: ReplicaNumber) -> Vec<(ReplicaNumber, Branch)> {
         let child = |log: &Log| Some((log.who.number, log.who.branch.filter(|b| b.of == of)?));

@@ -14,6 +14,8 @@ pub(crate) enum Mutation {
     NoMarks,
     /// Answers before the commit.
     AckEarly,
+    /// Of writes that crossed, only the one with the latest stamp is kept.
+    LatestOnly,
     /// Takes over whatever clock a peer has.
     ClockUnbounded,
     /// Goes on after a restore as if nothing had happened.

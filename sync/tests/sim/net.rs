@@ -62,7 +62,7 @@ impl Network {
             .for_each(|blocked| *blocked = false);
     }
 
-    pub(crate) fn send(&mut self, packet: Packet, faults: &Faults, now_ms: i64, rng: &mut Rng) {
+    pub(crate) fn send(&mut self, packet: &Packet, faults: &Faults, now_ms: i64, rng: &mut Rng) {
         if self.blocked[packet.from][packet.to] || self.under_way.len() >= UNDER_WAY_MAX {
             return;
         }

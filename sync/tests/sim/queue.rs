@@ -3,7 +3,7 @@
 
 use islet_sync::apply::RegisterKey;
 use islet_sync::dot::VersionVector;
-use islet_sync::escrow::{Kind, Rights, Use, is_unstable, may_rely_on};
+use islet_sync::escrow::{Kind, Rights, Use, costs_right, is_unstable, may_rely_on};
 use islet_sync::id::{ReplicaNumber, RowId};
 use islet_sync::op::{Action, Op, Value};
 use islet_sync::register::Sibling;
@@ -274,7 +274,7 @@ impl Replica {
         self.on_own_right(day, entry)
     }
 
-    /// Settles states that crossed. What brings a place back needs a right.
+    /// Settles states that crossed. What may bring a place back costs a right.
     pub(crate) fn settle_entry(&mut self, entry: RowId, to: &str) -> Option<Vec<Op<'static>>> {
         let from = self
             .state
@@ -282,7 +282,7 @@ impl Replica {
             .text(STATE)
             .to_owned();
         let mut ops = Vec::new();
-        if occupies(to) && (!occupies(&from) || !self.may_rely(entry)) {
+        if costs_right(&from, to) || (occupies(to) && !self.may_rely(entry)) {
             ops = self.on_own_right(self.day_of(entry)?, entry)?;
         }
         ops.push(set_state(entry, to));

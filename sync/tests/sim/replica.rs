@@ -22,6 +22,9 @@ use super::state::MemoryState;
 
 /// Changes of one log that are kept while they wait for what their author had seen.
 const WAITING_MAX: u64 = 400;
+/// Changes of its own after which a replica seals its log in any case: a run can only end in a seal, so this bounds
+/// how much a peer has to take at once.
+const SEALED_EVERY: u64 = 32;
 /// Branches of one replica before nothing more of it is taken.
 const BRANCHES_MAX: usize = 16;
 /// Ops of this entity are unknown to a node of the older schema.
@@ -86,6 +89,7 @@ impl Replica {
     /// The state, and all that goes with it, from the logs alone.
     pub(crate) fn rebuild(&mut self) {
         self.state = MemoryState::default();
+        self.state.latest_only = self.mutation == Mutation::LatestOnly;
         self.causality = Causality::default();
         self.names = islet_sync::branch::Names::default();
         self.refused.clear();
@@ -268,6 +272,9 @@ impl Replica {
         }
         self.db.logs.get_mut(me).unwrap().append(Rc::clone(&change));
         self.settle_in(Taken::New, std::slice::from_ref(&change));
+        if self.db.seq().is_multiple_of(SEALED_EVERY) {
+            self.seal();
+        }
         change
     }
 
@@ -350,14 +357,14 @@ impl Replica {
 
     /// The state after a log has grown.
     pub(crate) fn settle_in(&mut self, taken: Taken, changes: &[Rc<Change>]) {
-        let cuts_move = || {
-            changes
-                .iter()
-                .any(|change| super::membership::revokes(&change.ops))
-        };
+        // Once somebody is cut off, also who comes in later may be: a replica of the same node.
+        let may_cut = |ops: &Rc<Change>| super::membership::revokes(&ops.ops);
+        let cuts_move = !self.cuts.is_empty() || changes.iter().any(may_cut);
         match taken {
             Taken::Forked => self.rebuild(),
-            Taken::New if cuts_move() => self.rebuild(),
+            Taken::New if cuts_move && super::membership::cuts(&self.db.logs) != self.cuts => {
+                self.rebuild();
+            }
             Taken::New => self.apply_ready(),
             Taken::Known | Taken::Gap | Taken::Forged => {}
         }

@@ -12,7 +12,9 @@ use super::rng::Rng;
 use super::world::World;
 
 /// Seeds of an ordinary run of the tests.
-const SEEDS: u64 = 1_000;
+const SEEDS: u64 = 10_000;
+/// Seeds in which a fault of the program has to show.
+const SEEDS_OF_A_FAULT: u64 = 2_000;
 const THREADS: usize = 2;
 /// Lines of a trace that are shown.
 const TRACE_LINES: usize = 400;
@@ -78,6 +80,15 @@ fn describe(seed: u64, mutation: Mutation, error: &str) -> String {
          cargo test -p islet-sync --test sim whatever",
         again.trace[from..].join("\n")
     )
+}
+
+/// Whether a fault of the program shows in this way, in one of some seeds.
+pub(crate) fn is_seen(mutation: Mutation, expected: &str) -> bool {
+    (0..SEEDS_OF_A_FAULT).any(|seed| {
+        one(seed, mutation, false)
+            .result
+            .is_err_and(|error| error.contains(expected))
+    })
 }
 
 /// Seeds `first` to `first + count`; stops at the first that fails.

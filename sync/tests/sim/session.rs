@@ -176,7 +176,7 @@ fn next_seal(log: &super::logs::Log, from: u64) -> Option<(u64, &[u8; SIGNATURE_
 }
 
 /// What a peer has applied, under the names that logs have here.
-fn acknowledge(replica: &mut Replica, from: ReplicaNumber, vector: &Vector) {
+pub(crate) fn acknowledge(replica: &mut Replica, from: ReplicaNumber, vector: &Vector) {
     let mut applied = VersionVector::default();
     for log in replica.db.logs.iter() {
         let known = replica.db.logs.known_to(vector, log.who.number);
@@ -308,11 +308,6 @@ fn frame(
         _ => {}
     }
     Some(())
-}
-
-/// Whether two replicas stand at the same place in all logs.
-pub(crate) fn in_sync(a: &Replica, b: &Replica) -> bool {
-    a.vector() == b.vector()
 }
 
 /// For traces.

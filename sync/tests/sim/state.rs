@@ -22,6 +22,8 @@ pub(crate) struct MemoryState {
     rows: BTreeMap<(u8, i64), Row>,
     elements: BTreeMap<(u8, i64, String), Vec<Value<'static>>>,
     registers: BTreeMap<RegisterKey, (Vec<Sibling>, bool)>,
+    /// The fault of [`super::mutation::Mutation::LatestOnly`].
+    pub(crate) latest_only: bool,
 }
 
 impl Row {
@@ -61,6 +63,18 @@ impl MemoryState {
         self.rows
             .range(range)
             .filter_map(|((_, id), row)| Some((RowId::from_i64(*id).ok()?, row)))
+    }
+
+    /// The text that is shown under a name of a map.
+    pub(crate) fn element(&self, entity: &Entity, row: i64, name: &str) -> Option<String> {
+        match self
+            .elements
+            .get(&(entity.code, row, name.to_owned()))?
+            .first()?
+        {
+            Value::Text(text) => Some(text.clone().into_owned()),
+            _ => None,
+        }
     }
 
     /// The siblings of a register, and whether they are a conflict.
@@ -161,8 +175,15 @@ impl State for MemoryState {
         siblings: &[Sibling],
         conflict: bool,
     ) -> Result<(), Infallible> {
+        let last = siblings.len().saturating_sub(1);
+        let kept = if self.latest_only {
+            &siblings[last..]
+        } else {
+            siblings
+        };
+        let conflict = conflict && !self.latest_only;
         self.registers
-            .insert(key.clone(), (siblings.to_vec(), conflict));
+            .insert(key.clone(), (kept.to_vec(), conflict));
         Ok(())
     }
 }

@@ -121,7 +121,10 @@ impl World {
         let mut db = nodes[0].disk.db.clone();
         db.me = ReplicaNumber::new(REPLICA_NUMBER_MAX).unwrap();
         db.id = ReplicaId([0xee; 16]);
-        let observer = Replica::open(db, signer(250), true, Mutation::None);
+        // How values merge is the same wherever they are seen.
+        let of_values = [Mutation::NoContext, Mutation::LatestOnly].contains(&mutation);
+        let observers = if of_values { mutation } else { Mutation::None };
+        let observer = Replica::open(db, signer(250), true, observers);
         let mut world = Self {
             rng,
             now_ms: BEGIN_MS,
@@ -287,7 +290,7 @@ impl World {
         };
         let mut rng = self.rng.clone();
         self.network
-            .send(packet, &self.faults, self.now_ms, &mut rng);
+            .send(&packet, &self.faults, self.now_ms, &mut rng);
         self.rng = rng;
     }
 
