@@ -377,7 +377,8 @@ CREATE TABLE member (
 
 CREATE INDEX member_by_number ON member (number);
 
--- [replicated] A conflict that somebody settled, and why.
+-- [replicated] A conflict that somebody settled, and why: about a field of a row, and of a pair of rows
+-- about the other one too.
 CREATE TABLE settlement (
     id              INTEGER PRIMARY KEY,
     entity          INTEGER NOT NULL,
@@ -385,8 +386,21 @@ CREATE TABLE settlement (
     field           INTEGER NOT NULL,
     reason          TEXT    NOT NULL,
     staff_id        INTEGER REFERENCES staff (id),
-    created_at      INTEGER NOT NULL
+    created_at      INTEGER NOT NULL,
+    other_id        INTEGER
 ) STRICT;
+
+CREATE INDEX settlement_by_row ON settlement (entity, row_id, field);
+
+-- [derived] Pairs of rows that should not both be, such as two patients with one e-mail address, until
+-- somebody acknowledged them (src/store/collisions.rs). Holds nothing but what is open.
+CREATE TABLE collision (
+    entity          INTEGER NOT NULL,
+    row_id          INTEGER NOT NULL,
+    field           INTEGER NOT NULL,
+    other_id        INTEGER NOT NULL,
+    PRIMARY KEY (entity, row_id, field)
+) STRICT, WITHOUT ROWID;
 
 -- [replicated] Values of fields that were written after their row was made, and not replaced since:
 -- one row for each, more than one when they were written at the same time (sync/src/register.rs).

@@ -305,6 +305,11 @@ pub const PASSWORD_FILE_BYTES_MAX: u64 = 4 * 1024;
 pub const AUDIT_PAGE: (u32, u32) = (100, 100_000);
 /// Accounts that `islet doctor` reads at a time.
 pub const DOCTOR_PAGE: u32 = 1_000;
+/// Conflicts in one page: by default, and at most. Each costs a few small reads, and nobody settles more
+/// in one go.
+pub const CONFLICTS_PAGE: (u32, u32) = (50, 200);
+/// Earlier settlements shown with a conflict. One that came again more often than this is a quarrel.
+pub const SETTLEMENTS_SHOWN_MAX: u32 = 20;
 /// Free disk space in bytes below which `islet doctor` fails, and below which it warns: a day and
 /// a year of a busy clinic's readings.
 pub const DISK_FREE_MIN: (u64, u64) = (64 << 20, 1 << 30);

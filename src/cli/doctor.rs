@@ -4,6 +4,7 @@
 mod accounts;
 mod database;
 mod machine;
+mod network;
 
 use serde::Serialize;
 
@@ -77,6 +78,7 @@ pub(super) fn run(args: &DoctorArgs, data: &DataDir) -> Result<(), Failure> {
         machine::certificates(data),
     ];
     findings.extend(database::check(data));
+    findings.extend(network::check(data));
     if args.json {
         output::json(&findings)?;
     } else {

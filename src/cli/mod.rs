@@ -7,6 +7,7 @@
 mod ask;
 mod audit;
 mod config;
+mod conflicts;
 pub mod control;
 mod data_dir;
 mod demo;
@@ -75,6 +76,8 @@ enum Command {
     Peers(peers::PeersArgs),
     /// Exchange with one peer now
     Sync(sync::SyncArgs),
+    /// Show and settle what contradicts after nodes met again
+    Conflicts(conflicts::ConflictsArgs),
     /// Run a clinic of invented people, to try Islet out
     Demo(demo::DemoArgs),
     /// Load well-known log-ins for tests into an empty node
@@ -129,6 +132,7 @@ fn run(cli: &Cli) -> Result<(), Failure> {
         Command::Join(args) => join::run(args, &data()?),
         Command::Peers(args) => peers::run(args, &data()?),
         Command::Sync(args) => sync::run(args, &data()?),
+        Command::Conflicts(args) => conflicts::run(args, &data()?),
         Command::Demo(args) => demo::run(args, &data()?),
         Command::Seed => seed::run(&data()?),
         Command::User(command) => user::run(command, &data()?),

@@ -7,6 +7,7 @@ pub mod account;
 pub mod actor;
 pub mod appointment;
 pub mod audit;
+pub mod conflict;
 pub mod glucose;
 pub mod patient;
 pub mod queue;

@@ -102,6 +102,13 @@ impl ApiError {
         self
     }
 
+    /// The same error as a problem with one text, whatever it is about.
+    #[must_use]
+    pub fn into_problem(mut self) -> Self {
+        self.0.issue = None;
+        self
+    }
+
     /// The same error with another text, where the legacy contract wants one.
     #[must_use]
     pub fn with_detail(mut self, detail: &str) -> Self {
@@ -147,6 +154,7 @@ const fn status(error: &Error) -> StatusCode {
         | Error::NotInQueue
         | Error::NotAccepted(_)
         | Error::WrongState(_) => StatusCode::BAD_REQUEST,
+        Error::Conflict(_) => StatusCode::CONFLICT,
         Error::Throttled(_) => StatusCode::TOO_MANY_REQUESTS,
         Error::Busy
         | Error::Store(StoreError::Overloaded | StoreError::TimedOut | StoreError::Closed) => {

@@ -4,7 +4,7 @@
 //! `type`, `loc`, `msg` and `input`. Unknown names are ignored, as there; a name that is given
 //! twice is refused, since nobody can know which value was meant.
 
-mod body;
+pub(super) mod body;
 mod query;
 
 use axum::Json;
@@ -52,6 +52,21 @@ impl Issue {
 /// The 422 answer.
 #[derive(Clone, Debug)]
 pub struct Unprocessable(pub Vec<Issue>);
+
+impl Unprocessable {
+    /// Everything that is wrong in one text, for interfaces whose errors have one.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let said = self.0.iter().map(|issue| {
+            let name = issue.loc.get(1).and_then(Value::as_str);
+            match name {
+                Some(name) if !issue.msg.contains(name) => format!("{name}: {}", issue.msg),
+                _ => issue.msg.clone(),
+            }
+        });
+        said.collect::<Vec<_>>().join("; ")
+    }
+}
 
 /// The body of the 422 answer.
 #[derive(Clone, Debug, Serialize, ToSchema)]

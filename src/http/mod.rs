@@ -7,6 +7,7 @@
 //! * [`error`]: a service error as an answer
 //! * [`fields`]: reading parameters and bodies, with all that is wrong with them in one answer
 //! * [`legacy`]: the API that the phone app and the back office speak
+//! * [`v1`]: the API for new clients
 //! * [`docs`]: the pages that describe the API
 //! * [`health`]: is the node alive, can it work
 //! * [`reset`]: the page where a new password is chosen
@@ -23,3 +24,4 @@ pub mod legacy;
 pub mod listen;
 pub mod reset;
 pub mod tls;
+pub mod v1;

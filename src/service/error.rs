@@ -60,6 +60,9 @@ pub enum Error {
     /// An invitation to the network cannot be used.
     #[error(transparent)]
     Invitation(#[from] InvitationFault),
+    /// A conflict cannot be settled like that.
+    #[error(transparent)]
+    Conflict(#[from] ConflictFault),
     /// A value that must be unique is used by another account.
     #[error("Another account already has this {0}")]
     Taken(&'static str),
@@ -109,6 +112,22 @@ pub enum InvitationFault {
     Used,
 }
 
+/// Why a conflict was not settled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum ConflictFault {
+    /// Somebody else was faster, or it is gone.
+    #[error("this conflict is not open any more: look at how it was settled")]
+    Settled,
+    /// The candidates are others than those that were looked at.
+    #[error("this conflict has changed since you looked: look again")]
+    Changed,
+    /// The patient would have two places in the queue.
+    #[error(
+        "the patient has another place in the queue by now: choose a state that gives this one up"
+    )]
+    AnotherPlace,
+}
+
 impl Error {
     /// The stable code of the error.
     #[must_use]
@@ -129,6 +148,9 @@ impl Error {
             Self::Invitation(InvitationFault::Unknown) => "invitation_unknown",
             Self::Invitation(InvitationFault::Expired) => "invitation_expired",
             Self::Invitation(InvitationFault::Used) => "invitation_used",
+            Self::Conflict(ConflictFault::Settled) => "conflict_settled",
+            Self::Conflict(ConflictFault::Changed) => "conflict_changed",
+            Self::Conflict(ConflictFault::AnotherPlace) => "another_place",
             Self::Taken(_) => "taken",
             Self::QueueClosed => "queue_closed",
             Self::QueueFull => "queue_full",
@@ -150,6 +172,7 @@ impl Error {
             self,
             Self::NotFound(_)
                 | Self::Invitation(_)
+                | Self::Conflict(_)
                 | Self::Taken(_)
                 | Self::QueueClosed
                 | Self::QueueFull

@@ -8,6 +8,7 @@
 
 pub mod appointments;
 pub mod broker;
+pub mod conflicts;
 mod error;
 pub mod invitations;
 pub mod mail;
@@ -28,7 +29,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-pub use error::{Error, InvitationFault};
+pub use error::{ConflictFault, Error, InvitationFault};
 
 use islet_sync::chain::Signer;
 

@@ -106,7 +106,7 @@ async fn try_submit(app: &App, actor: &Actor, patient_id: i64) -> Result<Submitt
 }
 
 /// Says where the remaining places are, when there are any.
-fn no_place(tx: &WriteTx<'_>, day: &QueueDay) -> Result<Error, Error> {
+pub(super) fn no_place(tx: &WriteTx<'_>, day: &QueueDay) -> Result<Error, Error> {
     let holders = rights::other_holders(tx, replica::number(tx)?, day)?;
     if holders.is_empty() {
         return Ok(Error::QueueFull);

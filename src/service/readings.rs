@@ -7,12 +7,13 @@ pub use import::{Imported, import_batch};
 use super::{App, Error, policy};
 use crate::domain::actor::Actor;
 use crate::domain::audit::{Entry, Object};
-use crate::domain::glucose::{NewReading, Reading};
+use crate::domain::conflict::{self, ConflictId, Kind};
+use crate::domain::glucose::{Glucose, NewReading, Reading, Source};
 use crate::domain::streak::{ACHIEVEMENTS, Achievement, Attribute, Counters, READINGS_A_DAY};
 use crate::domain::time::Timestamp;
 use crate::limits;
 use crate::store::idempotency::{self, IdempotencyKey};
-use crate::store::{Audited, Read, WriteTx, patients, readings};
+use crate::store::{Audited, Read, WriteTx, conflicts, patients, readings};
 
 /// How far back "latest" looks, by the time of the reading.
 const LATEST_MS: i64 = 15 * 24 * 3600 * 1000;
@@ -83,7 +84,21 @@ fn find_repeated(
     key: Option<&IdempotencyKey>,
 ) -> Result<Option<Reading>, Error> {
     if let Some(measured_at) = new.measured_at {
-        return Ok(readings::find_same(tx, new, measured_at)?);
+        if let Some(same) = readings::find_same(tx, new, measured_at)? {
+            return Ok(Some(same));
+        }
+        // Staff who type in again what they marked as an error mean a new reading; a corrected one
+        // still is what it was corrected from.
+        let corrected = readings::find_corrected(tx, new, measured_at)?;
+        let counts = |reading: &Reading| {
+            Ok::<_, Error>(readings::by_id(tx, reading.id)?.is_some_and(|stored| stored.counts))
+        };
+        return match corrected {
+            Some(reading) if new.source != Source::BackOffice || counts(&reading)? => {
+                Ok(Some(reading))
+            }
+            _ => Ok(None),
+        };
     }
     let Some(key) = key else { return Ok(None) };
     let Some(id) = idempotency::find(tx, key, limits::IDEMPOTENCY_KEPT)? else {
@@ -171,6 +186,47 @@ pub async fn mark_entered_in_error(app: &App, actor: &Actor, id: i64) -> Result<
         readings::mark_entered_in_error(tx, id)?;
         patients::uncount_reading(tx, patient_id, stored.recorded_at.day())?;
         Ok(tx.audit(&entry)?)
+    })
+    .await
+}
+
+/// Corrects the value of a reading, for a reason that stays with it. What was written elsewhere at the same
+/// time and is known here is replaced too. Correcting it again to the same value changes nothing.
+///
+/// # Errors
+/// When the actor is not staff, the reason is none, or there is no such reading that counts.
+pub async fn correct(
+    app: &App,
+    actor: &Actor,
+    id: i64,
+    glucose: Glucose,
+    reason: &str,
+) -> Result<Reading, Error> {
+    policy::staff(app, actor, "reading.correct")?;
+    let reason = conflict::reason(reason).map_err(Error::invalid("reason"))?;
+    let refusal = Entry::new(actor, "reading.correct").on(Object::Reading, id);
+    let actor = actor.clone();
+    app.write(refusal, move |tx| {
+        let stored = readings::by_id(tx, id)?.filter(|stored| stored.counts);
+        let reading = stored.ok_or(NO_READING)?.reading;
+        let entry = Entry::new(&actor, "reading.correct")
+            .of_patient(reading.patient_id)
+            .on(Object::Reading, id);
+        let about = ConflictId {
+            kind: Kind::Reading,
+            row_id: id,
+        };
+        let is_open = conflicts::get(tx, about)?.is_some_and(|found| found.is_open());
+        if reading.glucose_mg_dl == glucose.mg_dl() && !is_open {
+            return Ok(tx.audit(&entry.detail("repeated"))?.with(reading));
+        }
+        readings::set_value(tx, id, glucose.mg_dl())?;
+        conflicts::insert_settlement(tx, about, &reason, actor.staff_id())?;
+        let glucose_mg_dl = glucose.mg_dl();
+        Ok(tx.audit(&entry)?.with(Reading {
+            glucose_mg_dl,
+            ..reading
+        }))
     })
     .await
 }

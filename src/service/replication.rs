@@ -7,7 +7,7 @@
 mod membership;
 mod renewal;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;

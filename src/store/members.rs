@@ -7,7 +7,7 @@ use islet_sync::id::ReplicaNumber;
 use rusqlite::Row;
 
 use super::entity::MEMBER;
-use super::tx::{Read, all};
+use super::tx::{Read, all, one};
 use super::{StoreError, WriteTx};
 use crate::domain::time::Timestamp;
 
@@ -59,6 +59,15 @@ const SELECT: &str = "SELECT id, number, replica_id, public_key, token_key, name
 /// When the disk fails.
 pub fn list(tx: &impl Read) -> Result<Vec<Member>, StoreError> {
     all(tx, &format!("{SELECT} ORDER BY id"), [], from_row)
+}
+
+/// What people call the node of a replica.
+///
+/// # Errors
+/// When the disk fails.
+pub fn name_of(tx: &impl Read, number: u32) -> Result<Option<String>, StoreError> {
+    let sql = "SELECT name FROM member WHERE number = ? ORDER BY id LIMIT 1";
+    one(tx, sql, [number], |row| row.get(0))
 }
 
 /// Makes a replica known to the network.

@@ -16,6 +16,8 @@
 pub mod appointments;
 pub mod audit;
 mod audit_head;
+mod collisions;
+pub mod conflicts;
 mod connection;
 pub mod entity;
 mod error;
@@ -47,6 +49,7 @@ mod space;
 pub mod staff;
 mod twins;
 mod tx;
+pub mod waiting;
 mod wal;
 mod writer;
 

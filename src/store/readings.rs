@@ -122,6 +122,30 @@ pub fn find_same(
     one(tx, &sql, parameters, from_row)
 }
 
+/// The reading that `new` repeats although its value was corrected since: by what it was made with.
+///
+/// # Errors
+/// When the disk fails.
+pub fn find_corrected(
+    tx: &impl Read,
+    new: &NewReading,
+    measured_at: Timestamp,
+) -> Result<Option<Reading>, StoreError> {
+    let sql = "SELECT r.id, r.patient_id, r.glucose_mg_dl, r.reading_type, r.measured_at, r.notes
+               FROM reading r JOIN reading_origin o ON o.reading_id = r.id
+               WHERE r.patient_id = ? AND r.measured_at = ? AND r.source = ? AND o.glucose_mg_dl = ?
+               AND o.reading_type = ? AND o.notes IS ? ORDER BY r.id LIMIT 1";
+    let parameters = params![
+        new.patient_id,
+        measured_at.0,
+        new.source as i64,
+        new.glucose.mg_dl(),
+        new.reading_type.code(),
+        new.notes
+    ];
+    one(tx, sql, parameters, from_row)
+}
+
 /// The `limit` readings of a patient with the newest times at or after `since`, in the order of
 /// their ids. The cost is that of the page, however many readings there are.
 ///

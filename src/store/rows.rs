@@ -16,9 +16,11 @@ use islet_sync::rules::{Entity, Shape};
 use jiff::civil::Date;
 use rusqlite::{Connection, params, params_from_iter};
 
-use super::entity::{self, MEMBER, PATIENT, READING, REFRESH_TOKEN, SESSION, STAFF, exists_sql};
+use super::entity::{
+    self, MEMBER, PATIENT, QUEUE_DAY, READING, REFRESH_TOKEN, SESSION, STAFF, exists_sql,
+};
 use super::tx::{Bind, Read, all, one, prepared};
-use super::{StoreError, families, twins};
+use super::{StoreError, collisions, families, twins};
 use crate::domain::time::Timestamp;
 
 /// Most rows that are remembered to be there.
@@ -194,7 +196,7 @@ impl State for Rows<'_> {
             code if code == MEMBER.code => self.ends_sessions = true,
             _ => {}
         }
-        Ok(())
+        collisions::created(self, entity, row.get(), &values)
     }
 
     fn show(
@@ -212,6 +214,7 @@ impl State for Rows<'_> {
         if entity.code == READING.code {
             twins::keep_origin(self, row.get())?;
         }
+        let before = collisions::before(self, entity, row.get(), fields)?;
         let mut sql = format!("UPDATE {} SET ", entity.name);
         for (index, (number, _)) in fields.iter().enumerate() {
             sql.push_str(if index > 0 { ", " } else { "" });
@@ -222,6 +225,7 @@ impl State for Rows<'_> {
         let id = Value::Int(row.get());
         let bound = fields.iter().map(|(_, value)| value).chain([&id]).map(Bind);
         prepared(self, &sql)?.execute(params_from_iter(bound))?;
+        collisions::changed(self, entity, row.get(), &before, fields)?;
         self.note_change(entity, row)
     }
 
@@ -239,6 +243,9 @@ impl State for Rows<'_> {
         );
         self.execute(&sql, [value, row.get()])?;
         self.ends_sessions |= touches_sessions(entity);
+        if entity.code == QUEUE_DAY.code {
+            collisions::day_closed(self, row.get())?;
+        }
         Ok(())
     }
 

@@ -5,12 +5,16 @@
 //! all: so every node comes to the same result, in whatever order the rows arrive. Nothing is dropped: the operations stay
 //! in the log, and an id that no longer has a row of its own still means the one that stands for it.
 
+use islet_sync::apply::{RegisterKey, State};
+use islet_sync::id::RowId;
 use islet_sync::op::Value;
+use islet_sync::rules::Merge;
 use rusqlite::params;
 
-use super::StoreError;
+use super::entity::READING;
 use super::rows::Rows;
 use super::tx::{Bind, Read, all, one};
+use super::{StoreError, collisions};
 
 /// The patient that this id means.
 pub(super) fn patient(tx: &impl Read, id: i64) -> Result<i64, StoreError> {
@@ -82,7 +86,7 @@ fn rename_reading(rows: &Rows<'_>, from: i64, to: i64) -> Result<(), StoreError>
         [to, from],
     )?;
     let sql = "UPDATE register SET row_id = ? WHERE row_id = ? AND entity = ?";
-    rows.execute(sql, params![to, from, super::entity::READING.code])?;
+    rows.execute(sql, params![to, from, READING.code])?;
     Ok(())
 }
 
@@ -122,6 +126,7 @@ pub(super) fn enter_patient(
     if !others.is_empty() {
         rows.ends_sessions = true;
         rows.recount.insert(*first);
+        collisions::joined(rows, &twins)?;
     }
     Ok(())
 }
@@ -144,7 +149,7 @@ fn adopt(rows: &mut Rows<'_>, alias: i64, patient_id: i64) -> Result<(), StoreEr
     Ok(())
 }
 
-fn adopt_reading(rows: &Rows<'_>, id: i64, patient_id: i64) -> Result<(), StoreError> {
+fn adopt_reading(rows: &mut Rows<'_>, id: i64, patient_id: i64) -> Result<(), StoreError> {
     let sql = "SELECT b.id FROM reading a LEFT JOIN reading_origin oa ON oa.reading_id = a.id
                JOIN reading b ON b.patient_id = ? AND b.measured_at = a.measured_at AND b.source = a.source
                LEFT JOIN reading_origin ob ON ob.reading_id = b.id
@@ -167,7 +172,7 @@ fn adopt_reading(rows: &Rows<'_>, id: i64, patient_id: i64) -> Result<(), StoreE
 }
 
 /// Makes one of two rows of the same reading. The values that were written to either are siblings of the one.
-fn join_readings(rows: &Rows<'_>, a: i64, b: i64, patient_id: i64) -> Result<(), StoreError> {
+fn join_readings(rows: &mut Rows<'_>, a: i64, b: i64, patient_id: i64) -> Result<(), StoreError> {
     let (small, large) = (a.min(b), a.max(b));
     rows.execute("DELETE FROM reading WHERE id = ?", [large])?;
     rows.execute(
@@ -184,10 +189,32 @@ fn join_readings(rows: &Rows<'_>, a: i64, b: i64, patient_id: i64) -> Result<(),
         [small, large],
     )?;
     let sql = "UPDATE register SET row_id = ? WHERE row_id = ? AND entity = ?";
-    rows.execute(sql, params![small, large, super::entity::READING.code])?;
+    rows.execute(sql, params![small, large, READING.code])?;
     rows.execute(
         "INSERT INTO reading_alias (alias, reading_id) VALUES (?, ?)",
         [large, small],
     )?;
+    show_siblings(rows, small)
+}
+
+/// Shows what the rules choose among the values of a reading that came together from two rows, and
+/// notes whether they contradict each other: as if all had been written to one row.
+fn show_siblings(rows: &mut Rows<'_>, reading: i64) -> Result<(), StoreError> {
+    let row = RowId::from_i64(reading).map_err(|error| StoreError::Damaged(error.to_string()))?;
+    for (group, rules) in (0..).zip(READING.groups) {
+        let key = RegisterKey {
+            entity: READING.code,
+            row: reading,
+            group,
+            element: String::new(),
+        };
+        let siblings = rows.siblings(&key)?;
+        if let Merge::Register(policy) = rules.merge
+            && let Some(shown) = policy.shown(&siblings)
+        {
+            rows.set_siblings(&key, &siblings, policy.is_conflict(&siblings))?;
+            rows.show(&READING, row, "", &shown.fields)?;
+        }
+    }
     Ok(())
 }

@@ -25,7 +25,7 @@ use super::audit::ChangeRef;
 use super::entity::{self, Entity};
 use super::marks::Marks;
 use super::rows::Rows;
-use super::{StoreError, audit, logs};
+use super::{StoreError, audit, collisions, logs};
 use crate::domain::audit::Entry;
 use crate::domain::time::Timestamp;
 
@@ -294,6 +294,10 @@ impl<'a> WriteTx<'a> {
             let sql = "INSERT INTO row_counter (entity, last) VALUES (?1, ?2)
                        ON CONFLICT DO UPDATE SET last = ?2";
             self.local(sql, params![entity.code, row.get()])?;
+        }
+        if collisions::watches(entity) {
+            let rows = Rows::new(self.connection, self.now);
+            collisions::created(&rows, entity, row.get(), values)?;
         }
         let fields: Vec<_> = (1..).zip(values.iter().cloned()).collect();
         self.push(entity.code, Action::Create, row, &fields);

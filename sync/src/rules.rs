@@ -386,6 +386,7 @@ pub static SETTLEMENT: Entity = Entity {
         plain("reason"),
         link("staff_id", 2),
         plain("created_at"),
+        plain("other_id"),
     ],
     groups: &[],
 };

@@ -81,6 +81,10 @@ const BACKOFFICE_ROUTES: &[(&str, &str, May)] = &[
     ("GET", "/glucose/readings", Staff),
     ("POST", "/glucose/reading", Staff),
     ("DELETE", "/glucose/reading/{id}", Staff),
+    ("GET", "/v1/conflicts", Staff),
+    ("GET", "/v1/conflicts/{id}", Staff),
+    ("POST", "/v1/conflicts/{id}/settlement", Staff),
+    ("PATCH", "/v1/readings/{id}", Staff),
 ];
 
 /// What the description says: method, path, and whether it asks for a token.

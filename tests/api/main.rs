@@ -12,6 +12,7 @@ mod support;
 mod access;
 mod appointments;
 mod bad_input;
+mod conflicts;
 mod edge;
 mod glucose;
 mod openapi;

@@ -7,6 +7,7 @@ mod support;
 
 mod audit;
 mod config;
+mod conflicts;
 mod demo;
 mod doctor;
 mod init;

@@ -70,6 +70,8 @@ NEVER_ACCEPTED = {
         "POST /token", "PUT /appointments/accept/{id}", "PUT /appointments/deny/{id}",
         "PUT /appointments/no-show/{id}", "PUT /appointments/priority/{id}",
         "PUT /appointments/put-back/{id}",
+        # A node that never met another has no conflicts.
+        "GET /v1/conflicts/{id}", "POST /v1/conflicts/{id}/settlement",
     },
 }  # fmt: skip
 

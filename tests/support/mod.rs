@@ -9,6 +9,8 @@
     reason = "a test that cannot go on should stop"
 )]
 
+pub(crate) mod pair;
+
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use super::{Account, Request, Response, User, UserRole, network};
+use super::{Account, Request, Response, User, UserRole, conflicts, network};
 use crate::auth::Secret;
 use crate::cli::Failure;
 use crate::domain::account::{Email, Username};
 use crate::domain::actor::{Actor, Role};
+use crate::domain::conflict::Decision;
 use crate::domain::patient::{Dni, NewPatient, Patient};
 use crate::domain::text;
 use crate::peer::PeerNode;
@@ -32,6 +33,22 @@ pub async fn execute(node: &Arc<PeerNode>, request: Request) -> Response {
         Request::RevokePeer(which) => network::revoke(node, &which).await,
         Request::BeginSync(which) => network::begin_sync(node, &which).await,
         Request::ShowSync => network::show_sync(node),
+        Request::ListConflicts { after, limit } => conflicts::list(app, after, limit).await,
+        Request::ShowConflict(id) => conflicts::show(app, &id).await,
+        Request::SettleConflict {
+            id,
+            choice,
+            reason,
+            mg_dl,
+        } => {
+            let decision = Decision {
+                choice,
+                reason,
+                mg_dl,
+                version: None,
+            };
+            conflicts::settle(app, &id, decision).await
+        }
     };
     done.unwrap_or_else(|failure| Response::Refused {
         exit: failure.exit,

@@ -7,6 +7,7 @@
 //! Must never be reachable from the network.
 
 mod client;
+mod conflicts;
 mod execute;
 mod network;
 mod server;
@@ -21,6 +22,7 @@ pub use server::Control;
 
 use super::failure::Exit;
 use crate::auth::Secret;
+use crate::http::v1::conflicts::{ConflictDto, ConflictsDto};
 use crate::peer::manual::SyncReport;
 use crate::peer::status::PeerReport;
 
@@ -86,6 +88,26 @@ pub enum Request {
     BeginSync(String),
     /// How far that sync has come.
     ShowSync,
+    /// List open conflicts.
+    ListConflicts {
+        /// The id of the last one that is known.
+        after: Option<String>,
+        /// Most of them.
+        limit: u32,
+    },
+    /// Show a conflict, by its id.
+    ShowConflict(String),
+    /// Settle a conflict.
+    SettleConflict {
+        /// Its id.
+        id: String,
+        /// The candidate that is right.
+        choice: Option<String>,
+        /// Why so.
+        reason: String,
+        /// The right value of a reading.
+        mg_dl: Option<f64>,
+    },
 }
 
 /// Whose account.
@@ -167,6 +189,10 @@ pub enum Response {
     },
     /// How far a sync has come.
     Sync(SyncReport),
+    /// Some open conflicts.
+    Conflicts(ConflictsDto),
+    /// A conflict as it is now.
+    Conflict(Box<ConflictDto>),
     /// Nothing was done.
     Refused {
         /// The exit code of the command.

@@ -63,7 +63,7 @@ pub struct KnownSender;
 ///
 /// What goes beyond a bound is read and thrown away up to a further one: an answer while the client
 /// still sends would reach it as a broken connection, not as a text that says what is wrong.
-pub(super) async fn bytes(request: Request) -> Result<(Vec<u8>, Held), Response> {
+pub(in crate::http) async fn bytes(request: Request) -> Result<(Vec<u8>, Held), Response> {
     let (parts, mut body) = request.into_parts();
     let Anonymous(sender) = Anonymous::of(&parts);
     let budget = parts.extensions.get::<Budget>();
@@ -126,7 +126,8 @@ fn refuse(status: StatusCode, code: &str, detail: &str, request_id: Option<Strin
     .into_response()
 }
 
-fn parse(bytes: &[u8]) -> Result<Fields, Unprocessable> {
+/// The object in a body.
+pub(in crate::http) fn parse(bytes: &[u8]) -> Result<Fields, Unprocessable> {
     let mut input = serde_json::Deserializer::from_slice(bytes);
     let value = Strict { depth: 0 }
         .deserialize(&mut input)

@@ -20,7 +20,7 @@ pub(super) struct Patient(pub(super) Actor);
 
 /// A member of staff.
 #[derive(Clone, Debug)]
-pub(super) struct Staff(pub(super) Actor);
+pub(in crate::http) struct Staff(pub(in crate::http) Actor);
 
 /// A member of staff, even one who must choose another password first.
 #[derive(Clone, Debug)]

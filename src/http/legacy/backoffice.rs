@@ -61,6 +61,7 @@ pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(glucose::all))
         .routes(routes!(glucose::create))
         .routes(routes!(glucose::delete))
+        .merge(crate::http::v1::backoffice())
         .layer(Extension(Audience::Staff))
 }
 

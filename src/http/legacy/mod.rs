@@ -6,7 +6,7 @@
 //! need; docs/API.md lists each difference. A route must never decide by itself who may do what:
 //! it says which kind of account it is for ([`auth`]), the service decides the rest.
 
-mod auth;
+pub(super) mod auth;
 mod backoffice;
 mod dto;
 mod patient;

@@ -77,7 +77,9 @@ fn store(
             measured_at: Some(measured_at),
             notes: past.notes,
         };
-        if readings::find_same(tx, &new, measured_at)?.is_some() {
+        if readings::find_same(tx, &new, measured_at)?.is_some()
+            || readings::find_corrected(tx, &new, measured_at)?.is_some()
+        {
             continue;
         }
         readings::insert_recorded(tx, &new, measured_at, recorded_at)?;

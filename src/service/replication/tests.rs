@@ -21,14 +21,14 @@ use crate::store::{Read, WriteTx, entity, patients};
 const NOW: Timestamp = Timestamp(1_772_755_449_000);
 
 /// Some nodes of one network, which know each other as members.
-struct Network {
-    nodes: Vec<Arc<App>>,
+pub(crate) struct Network {
+    pub(crate) nodes: Vec<Arc<App>>,
     dirs: Vec<tempfile::TempDir>,
-    clock: Arc<ManualClock>,
+    pub(crate) clock: Arc<ManualClock>,
 }
 
 impl Network {
-    async fn of(count: u8) -> Self {
+    pub(crate) async fn of(count: u8) -> Self {
         let clock = Arc::new(ManualClock::at(NOW));
         let (mut nodes, mut dirs) = (Vec::new(), Vec::new());
         for number in 0..count {
@@ -96,7 +96,7 @@ impl Network {
     }
 
     /// Everybody asks everybody until nothing is new.
-    async fn heal(&self) {
+    pub(crate) async fn heal(&self) {
         for _ in 0..4 {
             for to in &self.nodes {
                 for from in self.nodes.iter().filter(|from| !Arc::ptr_eq(from, to)) {
@@ -106,7 +106,7 @@ impl Network {
         }
     }
 
-    async fn assert_same(&self) {
+    pub(crate) async fn assert_same(&self) {
         let first = digests(&self.nodes[0]).await;
         for node in &self.nodes[1..] {
             assert_eq!(digests(node).await, first);
@@ -115,7 +115,7 @@ impl Network {
 }
 
 /// `to` fetches what `from` has. Answers with how many runs came.
-async fn pull(to: &Arc<App>, from: &Arc<App>) -> usize {
+pub(crate) async fn pull(to: &Arc<App>, from: &Arc<App>) -> usize {
     let theirs = vector(to).await.unwrap();
     let number = to.store.read(|tx| Ok::<_, Error>(replica::number(tx)?)).await.unwrap();
     let mut frames = outgoing(from, number.get(), theirs).await.unwrap();
@@ -131,11 +131,11 @@ async fn pull(to: &Arc<App>, from: &Arc<App>) -> usize {
 }
 
 /// All replicated and derived rows, as text.
-async fn digests(node: &App) -> BTreeMap<&'static str, Vec<String>> {
+pub(crate) async fn digests(node: &App) -> BTreeMap<&'static str, Vec<String>> {
     let rows = node.store.read(|tx| {
         let mut tables: Vec<&'static str> = entity::rows().map(|entity| entity.name).collect();
         tables.extend(["staff_role", "setting", "register", "patient_day", "patient_counter"]);
-        tables.extend(["patient_link", "reading_alias", "reading_origin", "refused_op"]);
+        tables.extend(["patient_link", "reading_alias", "reading_origin", "refused_op", "collision"]);
         let mut found = BTreeMap::new();
         for table in tables {
             let mut statement = tx.connection().prepare(&format!("SELECT * FROM {table}"))?;
@@ -159,7 +159,7 @@ fn actor(who: Who) -> Actor {
 }
 
 /// Registers a patient without the cost of a hash.
-async fn patient(app: &App, dni: u32) -> Actor {
+pub(crate) async fn patient(app: &App, dni: u32) -> Actor {
     patient_with(app, dni, "hash").await
 }
 
@@ -183,7 +183,7 @@ async fn patient_with(app: &App, dni: u32, hash: &str) -> Actor {
     actor(Who::Patient(app.store.write(Lane::Interactive, job).await.unwrap()))
 }
 
-async fn staff(app: &App, username: &'static str) -> Actor {
+pub(crate) async fn staff(app: &App, username: &'static str) -> Actor {
     let job = move |tx: &mut WriteTx<'_>| {
         let name = Username::parse(username).unwrap();
         let email = Email::parse(&format!("{username}@clinic.test")).unwrap();
@@ -193,7 +193,7 @@ async fn staff(app: &App, username: &'static str) -> Actor {
     actor(Who::Staff(app.store.write(Lane::Interactive, job).await.unwrap(), Role::Admin))
 }
 
-async fn reading(app: &App, patient: &Actor, mg_dl: f64, measured_at: Timestamp) -> i64 {
+pub(crate) async fn reading(app: &App, patient: &Actor, mg_dl: f64, measured_at: Timestamp) -> i64 {
     let new = NewReading {
         patient_id: patient.patient_id().unwrap(),
         glucose: Glucose::from_mg_dl(mg_dl).unwrap(),
@@ -205,7 +205,7 @@ async fn reading(app: &App, patient: &Actor, mg_dl: f64, measured_at: Timestamp)
     readings::create(app, patient, new, None).await.unwrap().id
 }
 
-fn at(minutes_ago: i64) -> Timestamp {
+pub(crate) fn at(minutes_ago: i64) -> Timestamp {
     Timestamp(NOW.0 - minutes_ago * 60_000)
 }
 

@@ -1,0 +1,84 @@
+//! Checks of what came from other nodes: conflicts that nobody has settled, operations that were set aside,
+//! logs that do not go on.
+
+use std::sync::Arc;
+
+use super::Finding;
+use crate::cli::DataDir;
+use crate::clock::{Clock, SystemClock};
+use crate::store::waiting::{self, LogTrouble};
+use crate::store::{Snapshot, StoreError, conflicts};
+
+/// All of them; nothing when the database cannot be opened, which has a finding of its own.
+pub(super) fn check(data: &DataDir) -> Vec<Finding> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let Ok(snapshot) = Snapshot::open(data.path(), clock) else {
+        return Vec::new();
+    };
+    vec![
+        open_conflicts(&snapshot),
+        set_aside(&snapshot),
+        logs(&snapshot),
+    ]
+}
+
+fn open_conflicts(snapshot: &Snapshot) -> Finding {
+    let check = "conflicts";
+    match snapshot.read(|tx| conflicts::count(tx)) {
+        Ok(0) => Finding::ok(check, "none is open"),
+        Ok(open) => Finding::warn(
+            check,
+            format!("{open} open: see `islet conflicts`, and have staff settle them"),
+        ),
+        Err(error) => Finding::fail(check, error.to_string()),
+    }
+}
+
+fn set_aside(snapshot: &Snapshot) -> Finding {
+    let check = "operations";
+    match snapshot.read(|tx| waiting::refused(tx)) {
+        Ok(refused) => match refused.first {
+            None => Finding::ok(check, "all that came from other nodes were understood"),
+            Some(first) => Finding::warn(
+                check,
+                format!(
+                    "{} from other nodes were set aside, first: {first}; they are kept. When another \
+                     node has a newer islet, install it here too",
+                    refused.count
+                ),
+            ),
+        },
+        Err(error) => Finding::fail(check, error.to_string()),
+    }
+}
+
+fn logs(snapshot: &Snapshot) -> Finding {
+    let check = "change logs";
+    let found = snapshot.read(|tx| waiting::troubles(tx));
+    match found.map_err(|error: StoreError| error.to_string()) {
+        Ok(troubles) if troubles.is_empty() => Finding::ok(check, "all go on"),
+        Ok(troubles) => {
+            let told: Vec<String> = troubles.iter().map(told).collect();
+            Finding::warn(check, told.join("; "))
+        }
+        Err(error) => Finding::fail(check, error),
+    }
+}
+
+fn told(trouble: &LogTrouble) -> String {
+    let of = &trouble.of;
+    let mut parts = Vec::new();
+    if let Some(why) = &trouble.stopped {
+        parts.push(format!("nothing more is taken of {of}: {why}"));
+    }
+    if trouble.waiting > 0 {
+        let needs = match &trouble.needs {
+            Some((other, seq)) => format!(
+                "change {seq} of {other} is missing: connect this node with one that has it"
+            ),
+            None => "they are applied when the node runs".to_owned(),
+        };
+        parts.push(format!("{} changes of {of} wait: {needs}", trouble.waiting));
+    }
+    parts.join("; ")
+}
