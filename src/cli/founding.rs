@@ -27,7 +27,7 @@ use crate::domain::time::Timestamp;
 use crate::http::tls::CertificateAuthority;
 use crate::service::mail::Mailer;
 use crate::service::{self, App};
-use crate::store::{DATABASE_FILE, DirLock, NewReplica, Store, StoreError};
+use crate::store::{DATABASE_FILE, DirLock, LEASE_FILE, NewReplica, Store, StoreError};
 
 /// Where a node is built.
 const STAGE: &str = ".init";
@@ -122,7 +122,7 @@ pub fn refuse_occupied(data: &DataDir) -> Result<(), Failure> {
     for entry in entries {
         let entry = entry.map_err(|error| Failure::io("list", dir, &error))?;
         let name = entry.file_name().to_string_lossy().into_owned();
-        let ours = cut_off && (name == KEYS || name == TLS);
+        let ours = cut_off && [KEYS, TLS, LEASE_FILE].contains(&name.as_str());
         if !ours && !HARMLESS.contains(&name.as_str()) {
             return Err(Failure::new(format!(
                 "{} is not empty (it holds {name}): choose an empty or new directory",
@@ -156,6 +156,10 @@ fn clear(data: &DataDir) -> io::Result<()> {
             Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
             _ => {}
         }
+    }
+    match fs::remove_file(data.join(LEASE_FILE)) {
+        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+        _ => {}
     }
     fs::remove_dir_all(data.join(STAGE))
 }
@@ -271,7 +275,7 @@ fn refuse_unfolded(stage: &DataDir) -> io::Result<()> {
 /// Moves everything to its place, the database last.
 fn publish(data: &DataDir, stage: &DataDir) -> io::Result<()> {
     refuse_unfolded(stage)?;
-    for name in [KEYS, TLS, CONFIG_FILE] {
+    for name in [KEYS, TLS, CONFIG_FILE, LEASE_FILE] {
         let from = stage.join(name);
         if from.exists() {
             fs::rename(from, data.join(name))?;

@@ -184,7 +184,6 @@ pub async fn mark_entered_in_error(app: &App, actor: &Actor, id: i64) -> Result<
             return Ok(tx.audit(&entry.detail("repeated"))?);
         }
         readings::mark_entered_in_error(tx, id)?;
-        patients::uncount_reading(tx, patient_id, stored.recorded_at.day())?;
         Ok(tx.audit(&entry)?)
     })
     .await

@@ -14,7 +14,7 @@ use islet_sync::incarnation::Outside;
 use super::StoreError;
 
 /// The file in a data directory.
-const LEASE_FILE: &str = "replica.lease";
+pub const LEASE_FILE: &str = "replica.lease";
 /// Version of the file, its first word.
 const VERSION: &str = "1";
 /// Where Linux says what machine this is: its own id, the board, the card.

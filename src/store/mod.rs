@@ -65,6 +65,7 @@ use tokio::sync::{oneshot, watch};
 
 pub use error::StoreError;
 pub use lanes::Lane;
+pub use lease::LEASE_FILE;
 pub use lock::DirLock;
 pub use migrate::NewReplica;
 pub use snapshot::Snapshot;

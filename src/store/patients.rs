@@ -279,7 +279,7 @@ pub fn count_reading(tx: &mut WriteTx<'_>, id: i64, day: Date) -> Result<(), Sto
     Ok(())
 }
 
-/// Counts readings that were recorded on these days, which may be any days of the past.
+/// Counts readings that were recorded on these days, which may be any days of the past; less than 0 takes back.
 ///
 /// # Errors
 /// When the disk fails.
@@ -296,22 +296,6 @@ pub fn count_past_readings(
     let times_measured = counters(tx, id)?.times_measured + days.values().sum::<i64>();
     // Not counted on: the days may come before, between or after those that are there.
     let counters = rebuild(tx, id, times_measured)?;
-    save_counters(tx, id, &counters)
-}
-
-/// Takes back a reading that was recorded on `day` and turned out to be an error.
-///
-/// # Errors
-/// When the disk fails.
-pub fn uncount_reading(tx: &mut WriteTx<'_>, id: i64, day: Date) -> Result<(), StoreError> {
-    let sql = "UPDATE patient_day SET readings = readings - 1 WHERE patient_id = ? AND day = ?
-               AND readings > 0 RETURNING readings";
-    let left: Option<i64> = one(tx, sql, params![id, day.to_string()], |row| row.get(0))?;
-    let mut counters = counters(tx, id)?;
-    counters.times_measured -= 1;
-    if left == Some(READINGS_A_DAY - 1) {
-        counters = rebuild(tx, id, counters.times_measured)?;
-    }
     save_counters(tx, id, &counters)
 }
 

@@ -23,6 +23,9 @@ use super::tx::{Bind, Read, all, one, prepared};
 use super::{StoreError, collisions, families, twins};
 use crate::domain::time::Timestamp;
 
+/// The status of a reading, and the one that counts (`islet_sync::rules::READING`).
+const STATUS_FIELD: u8 = 5;
+const FINAL: i64 = 1;
 /// Most rows that are remembered to be there.
 const KNOWN_MAX: usize = 4096;
 
@@ -34,7 +37,7 @@ pub(super) struct Rows<'a> {
     pub(super) ends_sessions: bool,
     /// Sessions whose refresh token was exchanged by two nodes that did not know of each other.
     pub(super) forked: std::collections::BTreeSet<i64>,
-    /// Readings that came in, to be counted at the end: by patient and day of recording.
+    /// Readings that came in or were withdrawn, to be counted at the end: by patient and day of recording.
     pub(super) counted: BTreeMap<i64, BTreeMap<Date, i64>>,
     /// Rows that are there, so that a patient with a thousand readings is looked up once.
     known: HashSet<(u8, RowId)>,
@@ -128,12 +131,18 @@ impl<'a> Rows<'a> {
         self.touched_queue |= queue.contains(&entity.code);
     }
 
-    /// Before and after a row changes: what else depends on it.
-    fn note_change(&mut self, entity: &Entity, row: RowId) -> Result<(), StoreError> {
-        if entity.code == READING.code {
-            let sql = "SELECT patient_id FROM reading WHERE id = ?";
-            self.recount
-                .extend(one(self, sql, [row.get()], |row| row.get::<_, i64>(0))?);
+    /// A reading that is marked as an error counts no longer, and one that is not any more counts again.
+    fn note_status(&mut self, row: RowId, fields: &[(u8, Value<'_>)]) -> Result<(), StoreError> {
+        let Some((_, Value::Int(after))) = fields.iter().find(|(number, _)| *number == STATUS_FIELD) else {
+            return Ok(());
+        };
+        let sql = "SELECT patient_id, recorded_at, status FROM reading WHERE id = ?";
+        let found: Option<(i64, i64, i64)> =
+            one(self, sql, [row.get()], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+        if let Some((patient, recorded_at, before)) = found.filter(|(_, _, before)| before != after) {
+            let change = i64::from(*after == FINAL) - i64::from(before == FINAL);
+            let days = self.counted.entry(patient).or_default();
+            *days.entry(Timestamp(recorded_at).day()).or_default() += change;
         }
         Ok(())
     }
@@ -186,7 +195,9 @@ impl State for Rows<'_> {
         prepared(self, entity::insert_sql(entity))?.execute(params_from_iter(bound))?;
         match entity.code {
             code if code == READING.code => {
-                if let [Value::Int(patient), .., Value::Int(recorded_at), _] = values.as_slice() {
+                if let [Value::Int(patient), _, _, _, Value::Int(FINAL), _, Value::Int(recorded_at), _] =
+                    values.as_slice()
+                {
                     let days = self.counted.entry(*patient).or_default();
                     *days.entry(Timestamp(*recorded_at).day()).or_default() += 1;
                 }
@@ -213,6 +224,7 @@ impl State for Rows<'_> {
         self.note_queue(entity);
         if entity.code == READING.code {
             twins::keep_origin(self, row.get())?;
+            self.note_status(row, fields)?;
         }
         let before = collisions::before(self, entity, row.get(), fields)?;
         let mut sql = format!("UPDATE {} SET ", entity.name);
@@ -226,7 +238,7 @@ impl State for Rows<'_> {
         let bound = fields.iter().map(|(_, value)| value).chain([&id]).map(Bind);
         prepared(self, &sql)?.execute(params_from_iter(bound))?;
         collisions::changed(self, entity, row.get(), &before, fields)?;
-        self.note_change(entity, row)
+        Ok(())
     }
 
     fn raise(

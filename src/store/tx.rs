@@ -25,7 +25,7 @@ use super::audit::ChangeRef;
 use super::entity::{self, Entity};
 use super::marks::Marks;
 use super::rows::Rows;
-use super::{StoreError, audit, collisions, logs};
+use super::{StoreError, audit, collisions, logs, patients};
 use crate::domain::audit::Entry;
 use crate::domain::time::Timestamp;
 
@@ -411,7 +411,11 @@ impl<'a> WriteTx<'a> {
             ApplyError::State(error) => error,
             ApplyError::Refused(refusal) => StoreError::Damaged(refusal.to_string()),
         })?;
-        if rows.ends_sessions {
+        let Rows { ends_sessions, counted, .. } = rows;
+        for (patient, days) in counted {
+            patients::count_past_readings(self, patient, &days)?;
+        }
+        if ends_sessions {
             self.end_sessions();
         }
         self.push(op.entity, op.action, op.row, &op.fields);

@@ -102,6 +102,7 @@ fn one_line_tells_the_real_addresses_and_a_signal_ends_it_well() {
                 "islet.db",
                 "keys",
                 "lock",
+                "replica.lease",
                 "tls"
             ]
         );
@@ -194,6 +195,7 @@ fn addresses_that_cannot_be_are_refused_with_the_option_to_change() {
             "islet.db",
             "keys",
             "lock",
+            "replica.lease",
             "tls"
         ]
     );

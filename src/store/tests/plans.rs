@@ -86,7 +86,6 @@ fn measurements(tx: &mut WriteTx<'_>, patient_id: i64) -> Done {
     readings::newest(tx, patient_id, NOW, 10)?;
     readings::newest_of_all(tx, 10)?;
     readings::mark_entered_in_error(tx, 1)?;
-    patients::uncount_reading(tx, patient_id, NOW.day())?;
     patients::counters(tx, patient_id)?;
     patients::readings_on(tx, patient_id, NOW.day())?;
     idempotency::find(tx, &KEY, Duration::from_secs(1))?;
