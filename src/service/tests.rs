@@ -112,6 +112,25 @@ impl Clinic {
 
     /// The audit entries of an action that are durable, newest first.
     async fn log(&self, action: &str) -> Vec<AuditRow> {
+        let filter = AuditFilter {
+            action: Some(action.to_owned()),
+            limit: 1_000,
+            ..AuditFilter::default()
+        };
+        self.log_page(filter).await
+    }
+
+    /// What somebody did, newest first.
+    async fn log_of(&self, kind: &str, id: Option<i64>) -> Vec<AuditRow> {
+        let filter = AuditFilter {
+            actor: Some((kind.to_owned(), id)),
+            limit: 1_000,
+            ..AuditFilter::default()
+        };
+        self.log_page(filter).await
+    }
+
+    async fn log_page(&self, filter: AuditFilter) -> Vec<AuditRow> {
         // An entry of something seen travels with the next write.
         let entry = crate::domain::audit::Entry::new(&Actor::system(), "test.flush");
         let flush = self
@@ -119,11 +138,6 @@ impl Clinic {
             .store
             .write(Lane::Essential, move |tx| tx.audit(&entry));
         flush.await.map_err(|error: StoreError| error).unwrap();
-        let filter = AuditFilter {
-            action: Some(action.to_owned()),
-            limit: 1_000,
-            ..AuditFilter::default()
-        };
         let list = self.app.store.read(move |tx| audit::list(tx, &filter));
         list.await.unwrap()
     }

@@ -231,12 +231,35 @@ pub struct AuditFilter {
     pub limit: u32,
 }
 
+impl AuditFilter {
+    fn is_of_one_patient(&self) -> bool {
+        matches!(&self.actor, Some((kind, Some(_))) if kind == "patient")
+    }
+}
+
 /// One page of the log, newest first.
 ///
 /// # Errors
 /// When the disk fails.
 pub fn list(tx: &impl Read, filter: &AuditFilter) -> Result<Vec<AuditRow>, StoreError> {
-    let mut sql = format!("SELECT {COLUMNS} FROM audit_entry WHERE seq < ?1");
+    if filter.patient_id.is_some() || !filter.is_of_one_patient() {
+        return page(tx, filter, "true");
+    }
+    // What a patient does to their own data is found by the patient whose data it was, the rest by
+    // an index of its own. Together they are all that this patient did.
+    let mut rows = page(tx, filter, "patient_id = ?4")?;
+    rows.extend(page(tx, filter, "patient_id IS NOT actor_id")?);
+    rows.sort_by_key(|row| std::cmp::Reverse(row.seq));
+    rows.truncate(filter.limit as usize);
+    Ok(rows)
+}
+
+fn page(
+    tx: &impl Read,
+    filter: &AuditFilter,
+    condition: &str,
+) -> Result<Vec<AuditRow>, StoreError> {
+    let mut sql = format!("SELECT {COLUMNS} FROM audit_entry WHERE seq < ?1 AND {condition}");
     let mut conditions = |present: bool, text: &str| {
         if present {
             sql.push_str(" AND ");
@@ -253,7 +276,7 @@ pub fn list(tx: &impl Read, filter: &AuditFilter) -> Result<Vec<AuditRow>, Store
         kind == "staff" && actor_id.is_some(),
         "actor_kind = 'staff'",
     );
-    conditions(kind == "patient" && actor_id.is_some(), "patient_id = ?4");
+    conditions(filter.is_of_one_patient(), "actor_kind = 'patient'");
     conditions(
         filter.action.is_some(),
         "substr(action, 1, length(?5)) = ?5",

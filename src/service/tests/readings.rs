@@ -216,6 +216,16 @@ async fn another_patients_readings_are_refused_and_that_is_in_the_log() {
         "unauthenticated"
     );
     assert_eq!(clinic.readings().await, 1);
+    let by_eva = clinic.log_of("patient", eva.patient_id()).await;
+    let said = |row: &AuditRow| (row.action.clone(), row.patient_id);
+    let of_others = by_eva.iter().filter(|row| row.patient_id == Some(of_ana));
+    assert_eq!(of_others.count(), 2, "{by_eva:?}");
+    let all: Vec<_> = by_eva.iter().map(said).collect();
+    assert!(
+        all.contains(&("reading.list_all".into(), eva.patient_id())),
+        "{all:?}"
+    );
+    assert!(by_eva.is_sorted_by(|a, b| a.seq > b.seq), "newest first");
     for action in ["reading.create", "reading.list"] {
         let denied: Vec<_> = clinic.log(action).await;
         let denied: Vec<_> = denied

@@ -15,7 +15,7 @@ use crate::store::sessions::{Owner, RecoveryKind};
 use crate::store::tx::SEEN;
 
 /// Tables of a handful of rows, and those of which one row is read by its place.
-const SMALL: [&str; 3] = ["replica", "setting", "queue_day"];
+const SMALL: [&str; 4] = ["replica", "setting", "queue_day", "staff_role"];
 /// The whole of an index that holds nothing but what is live now.
 const LIVE: &str = "SCAN queue_entry USING INDEX queue_entry_live";
 
@@ -59,6 +59,7 @@ fn accounts(tx: &mut WriteTx<'_>) -> Result<(i64, i64), StoreError> {
     staff::by_name(tx, "paz")?;
     staff::by_name(tx, "a@b.c")?;
     staff::list(tx, 0, 10)?;
+    staff::has_other_admin(tx, member)?;
     tx.set_role(member, "admin", false)?;
     Ok((patient, member))
 }
@@ -171,6 +172,10 @@ fn audit_pages(tx: &impl Read) -> Done {
             ..all()
         },
         audit::AuditFilter {
+            actor: Some(("patient".into(), Some(1))),
+            ..all()
+        },
+        audit::AuditFilter {
             action: Some("reading.".into()),
             outcome: Some("denied".into()),
             since: Some(NOW),
@@ -242,6 +247,8 @@ async fn lists_are_served_by_the_index_made_for_them() {
     for (index, column) in [
         ("audit_by_patient", "patient_id = ?2"),
         ("audit_by_staff", "actor_kind = 'staff'"),
+        ("audit_by_patient", "patient_id = ?4"),
+        ("audit_by_stranger", "patient_id IS NOT actor_id"),
         ("reading_by_patient", "FROM reading"),
         ("appointment_by_patient", "FROM appointment"),
         ("resolution_by_appointment", "FROM resolution"),
