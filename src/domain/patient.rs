@@ -58,7 +58,7 @@ pub struct NewPatient {
 }
 
 /// New values of some fields of a patient; `None` leaves a field as it is.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PatientPatch {
     /// Given name.
     pub name: Option<String>,

@@ -144,7 +144,8 @@ const fn status(error: &Error) -> StatusCode {
         | Error::QueueFull
         | Error::NotInQueue
         | Error::NotAccepted(_)
-        | Error::WrongState(_) => StatusCode::BAD_REQUEST,
+        | Error::WrongState(_)
+        | Error::LastAdmin => StatusCode::BAD_REQUEST,
         Error::Throttled(_) => StatusCode::TOO_MANY_REQUESTS,
         Error::Busy
         | Error::Store(StoreError::Overloaded | StoreError::TimedOut | StoreError::Closed) => {

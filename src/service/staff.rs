@@ -129,7 +129,8 @@ pub async fn change_email(app: &App, actor: &Actor, email: Email) -> Result<Staf
 /// Blocks a member of staff or lets them in again. Blocking ends their sessions.
 ///
 /// # Errors
-/// When the actor is not an admin, or there is no such member of staff.
+/// When the actor is not an admin, there is no such member of staff, or it is the last
+/// administrator ([`Error::LastAdmin`]).
 pub async fn set_blocked(
     app: &App,
     actor: &Actor,
@@ -141,6 +142,10 @@ pub async fn set_blocked(
     let actor = actor.clone();
     app.write(refusal, move |tx| {
         let found = staff::by_name(tx, &username)?.ok_or(NO_STAFF)?;
+        let last = found.role == Some(Role::Admin) && !staff::has_other_admin(tx, found.id)?;
+        if blocked && !found.blocked && last {
+            return Err(Error::LastAdmin);
+        }
         if found.blocked != blocked {
             staff::set_blocked(tx, found.id, blocked)?;
         }
@@ -152,7 +157,10 @@ pub async fn set_blocked(
         } else {
             "staff.unblock"
         };
-        let entry = Entry::new(&actor, action).on(Object::Staff, found.id);
+        let mut entry = Entry::new(&actor, action).on(Object::Staff, found.id);
+        if found.blocked == blocked {
+            entry = entry.detail("repeated");
+        }
         Ok(tx.audit(&entry)?.with(Staff { blocked, ..found }))
     })
     .await

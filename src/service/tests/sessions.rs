@@ -194,6 +194,61 @@ async fn a_toggle_with_the_same_key_toggles_once() {
     assert!(toggle(Some([1; 32])).await.unwrap().blocked);
     assert!(!toggle(None).await.unwrap().blocked);
     clinic.assert_logs_whole().await;
+    // However it is done, the log says which way, and that nothing changed.
+    let set = |blocked, name: Option<&str>| {
+        let patch = PatientPatch {
+            blocked: Some(blocked),
+            name: name.map(str::to_owned),
+            ..PatientPatch::default()
+        };
+        patients::edit(&clinic.app, &boss, id, patch)
+    };
+    set(true, None).await.unwrap();
+    set(true, None).await.unwrap();
+    set(false, Some("Anita")).await.unwrap();
+    let dni = || "1001".to_owned();
+    for blocked in [true, false, false] {
+        let done = patients::set_blocked(&clinic.app, &boss, dni(), blocked).await;
+        assert_eq!(done.unwrap().blocked, blocked);
+    }
+    let log = clinic.log("patient.").await.into_iter().rev();
+    let log = log.filter(|row| row.action != "patient.read");
+    let said: Vec<_> = log
+        .map(|row| format!("{} {}", row.action, row.detail.unwrap_or_default()))
+        .collect();
+    let expected = [
+        "patient.block blocked",
+        "patient.block repeated",
+        "patient.unblock unblocked",
+        "patient.block blocked",
+        "patient.block repeated",
+        "patient.update name, unblocked",
+        "patient.block blocked",
+        "patient.unblock unblocked",
+        "patient.unblock repeated",
+    ];
+    assert_eq!(said, expected);
+}
+
+#[tokio::test]
+async fn the_last_administrator_stays() {
+    let clinic = Clinic::new();
+    let boss = clinic.staff("dra.paz", Role::Admin).await;
+    let block = |name: &str, blocked| {
+        let name = name.to_owned();
+        staff::set_blocked(&clinic.app, &boss, name, blocked)
+    };
+    assert_eq!(code(&block("dra.paz", true).await), "last_admin");
+    clinic.staff("recepcion", Role::Staff).await;
+    assert_eq!(code(&block("dra.paz", true).await), "last_admin");
+    clinic.staff("dr.sol", Role::Admin).await;
+    assert_eq!(code(&block("dra.paz", true).await), "ok");
+    assert_eq!(code(&block("dra.paz", true).await), "ok", "repeated");
+    assert_eq!(code(&block("dr.sol", true).await), "last_admin");
+    let log = clinic.log("staff.block").await;
+    let refused = log.iter().filter(|row| row.outcome == "failed").count();
+    assert_eq!(refused, 3, "{log:?}");
+    assert_eq!(log[1].detail.as_deref(), Some("repeated"));
 }
 
 #[tokio::test]
