@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::{DataDir, Failure, output};
 use crate::clock::{Clock, SystemClock};
+use crate::domain::audit;
 use crate::domain::time::{Timestamp, start_of_day};
 use crate::limits;
 use crate::store::audit::{AuditFilter, AuditRow, list, verify};
@@ -39,8 +40,8 @@ pub(super) struct LogArgs {
     /// Who did it: patient:DNI, staff:USERNAME, operator, system or anonymous
     #[arg(long, value_name = "WHO")]
     actor: Option<String>,
-    /// What was done, or how it begins, such as reading. or session.login
-    #[arg(long, value_name = "PREFIX")]
+    /// What was done, or how it begins, such as reading. or session.log_in
+    #[arg(long, value_name = "PREFIX", value_parser = action)]
     action: Option<String>,
     /// How it ended
     #[arg(long, value_parser = ["ok", "denied", "failed"])]
@@ -85,6 +86,15 @@ fn time(text: &str) -> Result<Timestamp, String> {
         }
     }
     Timestamp::parse(text).map_err(|why| why.to_string())
+}
+
+/// A mistyped action would show nothing, as if nothing had happened.
+fn action(prefix: &str) -> Result<String, String> {
+    audit::known_prefix(prefix).map_err(|near| {
+        let near = near.join(", ");
+        format!("no action begins like this; there are {near}")
+    })?;
+    Ok(prefix.to_owned())
 }
 
 fn show_log(args: &LogArgs, tx: &ReadTx<'_>) -> Result<(), Failure> {

@@ -119,6 +119,7 @@ fn filters_that_make_no_sense_are_refused() {
     run(&["--patient", "1"]).refused(1, "there is no patient 1");
     run(&["--since", "yesterday"]).refused(2, "yesterday");
     run(&["--limit", "0"]).refused(2, "--limit");
+    run(&["--action", "session.login"]).refused(2, "session.log_in, session.log_out");
     run(&["--outcome", "great"]).refused(2, "great");
 }
 
