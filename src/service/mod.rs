@@ -28,7 +28,7 @@ use std::time::{Duration, Instant};
 pub use error::Error;
 
 use crate::auth::password::PasswordHasher;
-use crate::auth::throttle::Throttle;
+use crate::auth::throttle::{Closed, Throttle};
 use crate::auth::token::TokenKeys;
 use crate::auth::{Random, RandomError};
 use crate::clock::Clock;
@@ -108,6 +108,18 @@ impl App {
                 .note_access(refusal.outcome(Outcome::Failed).detail(error.code()))?;
         }
         result
+    }
+
+    /// Leaves a trace of what the throttle keeps out from now on: `entry` with what was closed.
+    /// Those who are refused leave none, since they could fill the log without the cost of a hash.
+    fn note_closed(&self, entry: Entry, closed: Closed) -> Result<(), Error> {
+        let named = [(closed.account, "account"), (closed.address, "address")];
+        for (_, what) in named.into_iter().filter(|(closed, _)| *closed) {
+            let entry = entry.clone().outcome(Outcome::Denied);
+            self.store
+                .note_access(entry.detail(format!("too many failures: {what}")))?;
+        }
+        Ok(())
     }
 
     /// Milliseconds since the start, never going back.

@@ -276,9 +276,10 @@ pub async fn change_password(
         .await?;
     let stored = PasswordHash::parse(&login.password_hash).ok();
     if !app.hasher.verify(current, stored).await? {
-        attempt.record_failure(app.monotonic_ms());
+        let closed = attempt.record_failure(app.monotonic_ms());
         let entry = Entry::new(actor, "patient.change_password").outcome(Outcome::Denied);
         app.store.note_access(entry)?;
+        app.note_closed(Entry::new(actor, "throttle.close"), closed)?;
         return Err(Error::WrongPassword);
     }
     attempt.record_success();

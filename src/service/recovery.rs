@@ -40,7 +40,8 @@ pub async fn request_mail(
             app.monotonic_ms()
         })
         .await?;
-    attempt.record_failure(app.monotonic_ms());
+    let closed = attempt.record_failure(app.monotonic_ms());
+    app.note_closed(Entry::new(actor, "throttle.close"), closed)?;
     let token = OpaqueToken::generate(Purpose::Recovery, &*app.random)?;
     let (digest, name, actor) = (token.digest(), name.trim().to_owned(), actor.clone());
     let lifetime = match audience {
@@ -85,7 +86,7 @@ fn recipient(
     })
 }
 
-fn concerning(entry: Entry, owner: Owner) -> Entry {
+pub(super) fn concerning(entry: Entry, owner: Owner) -> Entry {
     match owner {
         Owner::Patient(id) => entry.of_patient(id).on(Object::Patient, id),
         Owner::Staff(id) => entry.on(Object::Staff, id),
@@ -151,9 +152,10 @@ pub async fn reset(app: &App, actor: &Actor, code: &str, password: Secret) -> Re
     match &result {
         Ok(()) => attempt.record_success(),
         Err(Error::RecoveryInvalid | Error::RecoveryExpired) => {
-            attempt.record_failure(app.monotonic_ms());
+            let closed = attempt.record_failure(app.monotonic_ms());
             let entry = Entry::new(actor, "recovery.reset").outcome(Outcome::Denied);
             app.store.note_access(entry)?;
+            app.note_closed(Entry::new(actor, "throttle.close"), closed)?;
         }
         Err(_) => {}
     }

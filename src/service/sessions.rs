@@ -3,13 +3,14 @@
 //! An unknown name costs the time of a real hash and gets the same answer as a wrong password. A
 //! failed attempt is in the audit log, without the name that was tried.
 
+use super::recovery::concerning;
 use super::session_cache::{self, CachedSession};
 use super::{App, Error, address, monotonic_ms};
 use crate::auth::Secret;
 use crate::auth::opaque::{OpaqueToken, Purpose};
 use crate::auth::password::PasswordHash;
 use crate::auth::refresh::{RefreshDecision, decide};
-use crate::auth::throttle::Attempt;
+use crate::auth::throttle::{Attempt, Closed};
 use crate::auth::token::{Audience, Claims, TokenError};
 use crate::domain::actor::{Actor, Role, Who};
 use crate::domain::audit::{Entry, Outcome};
@@ -60,7 +61,14 @@ pub async fn log_in(
     let stored = account
         .as_ref()
         .and_then(|found| PasswordHash::parse(&found.password_hash).ok());
-    let verified = verify(app, attempt, password.clone(), stored.clone()).await?;
+    let (verified, closed) = verify(app, attempt, password.clone(), stored.clone()).await?;
+    if closed != Closed::default() {
+        let mut entry = Entry::new(actor, "throttle.close");
+        if let Some(account) = &account {
+            entry = concerning(entry, account.owner);
+        }
+        app.note_closed(entry, closed)?;
+    }
     let Some(account) = account.filter(|_| verified) else {
         note_refusal(app, actor, None, "wrong name or password").await?;
         return Err(Error::BadCredentials);
@@ -94,16 +102,17 @@ async fn verify(
     attempt: Attempt,
     password: Secret,
     stored: Option<PasswordHash>,
-) -> Result<bool, Error> {
+) -> Result<(bool, Closed), Error> {
     let (hasher, started) = (app.hasher.clone(), app.started);
     let task = tokio::spawn(async move {
         let verified = hasher.verify(password, stored).await?;
-        if verified {
+        let closed = if verified {
             attempt.record_success();
+            Closed::default()
         } else {
-            attempt.record_failure(monotonic_ms(started));
-        }
-        Ok(verified)
+            attempt.record_failure(monotonic_ms(started))
+        };
+        Ok((verified, closed))
     });
     task.await
         .map_err(|error| Error::Internal(error.to_string()))?

@@ -460,6 +460,12 @@ async fn the_sixth_failure_of_an_address_must_wait_whatever_the_account() {
         code(&clinic.log_in(PATIENT, "1006", PASSWORD).await),
         "throttled"
     );
+    let closed = clinic.log("throttle.close").await;
+    assert_eq!(closed.len(), 1, "once, not for each refusal: {closed:?}");
+    assert_eq!(
+        (closed[0].address.as_deref(), closed[0].detail.as_deref()),
+        (Some("10.0.0.1"), Some("too many failures: address"))
+    );
     assert_eq!(
         code(
             &clinic
@@ -508,4 +514,23 @@ async fn failures_count_when_the_caller_hangs_up() {
         code(&clinic.log_in(PATIENT, "1001", PASSWORD).await),
         "throttled"
     );
+}
+
+/// Whose account is attacked is in the log, once, whatever comes after.
+#[tokio::test]
+async fn an_account_that_takes_no_more_attempts_is_in_the_log_once() {
+    let clinic = Clinic::new();
+    let ana = clinic.patient(1001).await;
+    for number in 1..=8 {
+        let from = from(number);
+        let wrong = clinic.log_in_from(&from, PATIENT, "1001", "wrong").await;
+        assert!(wrong.is_err());
+    }
+    let closed = clinic.log("throttle.close").await;
+    assert_eq!(closed.len(), 1, "{closed:?}");
+    assert_eq!(
+        (closed[0].patient_id, closed[0].detail.as_deref()),
+        (ana.patient_id(), Some("too many failures: account"))
+    );
+    assert_eq!(closed[0].outcome, "denied");
 }
