@@ -14,7 +14,7 @@ use tower_http::cors::{AllowOrigin, CorsLayer};
 use tower_http::normalize_path::NormalizePath;
 
 use super::tls::{CertificateAuthority, ca_page};
-use super::{context, docs, error, health, legacy, reset};
+use super::{context, docs, error, health, home, legacy, reset};
 use crate::service::App;
 
 /// What the routers need to know besides the services.
@@ -42,28 +42,34 @@ pub struct Routers {
 /// Builds the routers.
 #[must_use]
 pub fn routers(app: &Arc<App>, options: &HttpOptions) -> Routers {
-    let patient = legacy::patient(app, options);
-    let backoffice = legacy::backoffice(app);
-    let health = health::router(app);
-    let patients = Router::new().merge(patient.clone()).nest("/api", patient);
-    let lan = patients.clone().nest("/backoffice", backoffice.clone());
-    let office = Router::new()
-        .merge(backoffice.clone())
-        .nest("/backoffice", backoffice);
+    let mut common = health::router(app);
+    if let Some(authority) = &options.authority {
+        common = common.merge(ca_page(authority));
+    }
+    let patient = legacy::patient(app, options).merge(common.clone());
+    let backoffice = legacy::backoffice(app).merge(common);
+    let home = |prefix, reset| home::router(options, prefix, reset);
+    let patients = Router::new()
+        .merge(patient.clone().merge(home("", true)))
+        .nest("/api", patient.merge(home("/api", true)));
+    let under_prefix = backoffice.clone().merge(home("/backoffice", false));
+    let lan = patients.clone().nest("/backoffice", under_prefix.clone());
+    let office = backoffice
+        .merge(home("", false))
+        .nest("/backoffice", under_prefix);
     Routers {
-        patient: finish(app, options, patients.merge(health.clone())),
-        backoffice: finish(app, options, office.merge(health.clone())),
-        lan: finish(app, options, lan.merge(health)),
+        patient: finish(app, options, patients),
+        backoffice: finish(app, options, office),
+        lan: finish(app, options, lan),
     }
 }
 
-/// Adds the pages that every port has, and the layers.
+/// Adds the files that every port has, and the layers.
 fn finish(app: &Arc<App>, options: &HttpOptions, routes: Router) -> Router {
-    let mut routes = routes.merge(docs::assets()).merge(reset::style());
-    if let Some(authority) = &options.authority {
-        routes = routes.merge(ca_page(authority));
-    }
     let routes = routes
+        .merge(docs::assets())
+        .merge(reset::style())
+        .merge(home::style())
         .fallback(error::not_found)
         .method_not_allowed_fallback(error::method_not_allowed)
         .layer(CatchPanicLayer::custom(error::panicked))

@@ -8,6 +8,7 @@
 //! * [`legacy`]: the API that the phone app and the back office speak
 //! * [`docs`]: the pages that describe the API
 //! * [`health`]: is the node alive, can it work
+//! * [`home`]: what the bare address shows
 //! * [`reset`]: the page where a new password is chosen
 //! * [`listen`], [`tls`]: connections and certificates
 
@@ -17,6 +18,7 @@ pub mod docs;
 pub mod error;
 pub mod fields;
 pub mod health;
+pub mod home;
 pub mod legacy;
 pub mod listen;
 pub mod reset;
