@@ -1,5 +1,7 @@
 //! Glucose readings.
 
+use std::ops::RangeInclusive;
+
 use islet_sync::op::Value;
 use rusqlite::{Row, params};
 
@@ -114,22 +116,23 @@ pub fn find_same(
     one(tx, &sql, parameters, from_row)
 }
 
-/// The `limit` readings of a patient with the newest times at or after `since`, in the order of
-/// their ids. The cost is that of the page, however many readings there are.
+/// The `limit` readings of a patient with the newest times within `times` (milliseconds), in the
+/// order of their ids. The cost is that of the page, however many readings there are.
 ///
 /// # Errors
 /// When the disk fails.
 pub fn newest(
     tx: &impl Read,
     patient_id: i64,
-    since: Timestamp,
+    times: RangeInclusive<i64>,
     limit: u32,
 ) -> Result<Vec<Reading>, StoreError> {
     let sql = format!(
-        "SELECT * FROM (SELECT {COLUMNS} FROM reading WHERE patient_id = ? AND measured_at >= ?
+        "SELECT * FROM (SELECT {COLUMNS} FROM reading WHERE patient_id = ? AND measured_at BETWEEN ? AND ?
          AND status = {FINAL} ORDER BY measured_at DESC LIMIT ?) ORDER BY id"
     );
-    all(tx, &sql, params![patient_id, since.0, limit], from_row)
+    let parameters = params![patient_id, times.start(), times.end(), limit];
+    all(tx, &sql, parameters, from_row)
 }
 
 /// The `limit` newest readings of all patients, in the order of their ids.
@@ -142,6 +145,16 @@ pub fn newest_of_all(tx: &impl Read, limit: u32) -> Result<Vec<Reading>, StoreEr
          ORDER BY id DESC LIMIT ?) ORDER BY id"
     );
     all(tx, &sql, params![i64::MAX, limit], from_row)
+}
+
+/// The latest time that a change was ever made at. Never goes back, whatever the clock does.
+///
+/// # Errors
+/// When the disk fails.
+pub fn latest_change(tx: &impl Read) -> Result<Timestamp, StoreError> {
+    // The upper bits of a hybrid logical clock are milliseconds.
+    let sql = "SELECT hlc >> 16 FROM replica";
+    Ok(one(tx, sql, [], |row| row.get(0).map(Timestamp))?.unwrap_or(Timestamp(0)))
 }
 
 fn from_row(row: &Row<'_>) -> rusqlite::Result<Reading> {

@@ -455,3 +455,22 @@ fn counters_always_equal_a_recount() {
         runtime.block_on(run(steps));
     });
 }
+
+#[tokio::test]
+async fn a_reading_of_the_future_is_refused_unless_the_clock_was_set_back() {
+    let clinic = Clinic::new();
+    let ana = clinic.patient(1).await;
+    let hand_in = async |ahead: i64| {
+        let at = Some(Timestamp(NOW.0 + ahead));
+        code(&readings::create(&clinic.app, &ana, reading(&ana, 100.0, at), None).await)
+    };
+    assert_eq!(hand_in(DAY_MS).await, "ok");
+    assert_eq!(hand_in(DAY_MS + 1).await, "invalid");
+    clinic.pass(-30 * DAY_MS);
+    assert_eq!(hand_in(0).await, "ok", "phones know the time");
+    assert_eq!(hand_in(DAY_MS + 1).await, "invalid");
+    // What is stored so far ahead anyway is not among the latest.
+    clinic.pass(DAY_MS);
+    let latest = readings::mine(&clinic.app, &ana, true).await.unwrap();
+    assert_eq!(latest, []);
+}

@@ -79,9 +79,10 @@ fn measurements(tx: &mut WriteTx<'_>, patient_id: i64) -> Done {
         readings::by_id(tx, id)?;
     }
     readings::find_same(tx, &new, NOW)?;
-    readings::newest(tx, patient_id, NOW, 10)?;
+    readings::newest(tx, patient_id, NOW.0..=NOW.0, 10)?;
     readings::newest_of_all(tx, 10)?;
     readings::mark_entered_in_error(tx, 1)?;
+    readings::latest_change(tx)?;
     patients::uncount_reading(tx, patient_id, NOW.day())?;
     patients::counters(tx, patient_id)?;
     patients::readings_on(tx, patient_id, NOW.day())?;
@@ -237,7 +238,7 @@ async fn lists_are_served_by_the_index_made_for_them() {
     let read = node.store().read(|tx| {
         SEEN.take();
         audit_pages(tx)?;
-        readings::newest(tx, 1, NOW, 10)?;
+        readings::newest(tx, 1, NOW.0..=NOW.0, 10)?;
         appointments::of_patient(tx, 1, 10)?;
         appointments::resolution(tx, 1)?;
         queue::by_patient(tx, 1)?;
