@@ -22,6 +22,7 @@ impl Dni {
         if !ok {
             return Err(Invalid::new(
                 "must be a DNI: 1 to 50 letters, digits, dots or dashes",
+                "debe ser un DNI: de 1 a 50 letras, números, puntos o guiones",
             ));
         }
         Ok(Self(value.to_owned()))

@@ -8,14 +8,17 @@ use std::any::Any;
 
 use axum::Json;
 use axum::extract::Request;
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::context::RequestId;
 use super::fields::{Issue, Unprocessable};
+use crate::auth::throttle::RetryAfter;
 use crate::domain::actor::Actor;
+use crate::domain::queue::QueueState;
 use crate::service::Error;
 use crate::store::StoreError;
 
@@ -72,16 +75,11 @@ impl ApiError {
             _ => None,
         };
         let code = error.code();
-        let detail = match &error {
-            Error::Store(StoreError::DiskFull) => {
-                "The node's disk is full; nothing was changed. Tell the clinic.".to_owned()
-            }
-            Error::Store(_) if status == StatusCode::SERVICE_UNAVAILABLE => Error::Busy.to_string(),
-            Error::Store(_) | Error::Internal(_) => "Internal Server Error".to_owned(),
-            other => other.to_string(),
-        };
+        let detail = detail(&error, status);
         let issue = match error {
-            Error::Invalid { field, reason } => Some(Issue::value("body", field, &reason.0)),
+            Error::Invalid { field, reason } => {
+                Some(Issue::value("body", field, &reason, Value::Null))
+            }
             _ => None,
         };
         let request_id = actor.request_id.clone();
@@ -99,6 +97,37 @@ impl ApiError {
     #[must_use]
     pub fn with_status(mut self, status: StatusCode) -> Self {
         self.0.status = status;
+        self
+    }
+
+    /// The same error on a page: `render` gets the status and the text for people.
+    pub fn on_page(self, render: impl FnOnce(StatusCode, String) -> Response) -> Response {
+        let answer = *self.0;
+        let text = match answer.issue {
+            Some(issue) => issue.text().to_owned(),
+            None if answer.status == StatusCode::INTERNAL_SERVER_ERROR => FAILED.to_owned(),
+            None => answer.detail,
+        };
+        let mut response = render(answer.status, text);
+        retry_after(response.headers_mut(), answer.retry_after_s);
+        response
+    }
+
+    /// The same error of a value that came in the query.
+    #[must_use]
+    pub fn in_query(mut self) -> Self {
+        if let Some(issue) = &mut self.0.issue {
+            issue.in_query();
+        }
+        self
+    }
+
+    /// The same error with what was sent, which is no secret.
+    #[must_use]
+    pub fn with_input(mut self, input: impl Into<Value>) -> Self {
+        if let Some(issue) = &mut self.0.issue {
+            issue.with_input(input.into());
+        }
         self
     }
 
@@ -123,6 +152,50 @@ impl<T> OrApiError<T> for Result<T, Error> {
     fn or_error(self, actor: &Actor) -> ApiResult<T> {
         self.map_err(|error| ApiError::new(error, actor))
     }
+}
+
+/// The text for people. Spanish, but for those that the legacy clients look for.
+fn detail(error: &Error, status: StatusCode) -> String {
+    match error {
+        Error::Store(StoreError::DiskFull) => {
+            "El disco del servidor está lleno; no se cambió nada. Avise a la clínica.".to_owned()
+        }
+        Error::Busy => BUSY.to_owned(),
+        Error::Store(_) if status == StatusCode::SERVICE_UNAVAILABLE => BUSY.to_owned(),
+        Error::Store(_) | Error::Internal(_) => "Internal Server Error".to_owned(),
+        Error::Taken(field) => {
+            let what = match *field {
+                "email" => "ese correo electrónico",
+                "dni" => "ese DNI",
+                "hospital_account" => "esa cuenta del hospital",
+                "username" => "ese usuario",
+                other => other,
+            };
+            format!("Otra cuenta ya tiene {what}.")
+        }
+        Error::WrongState(state) => match state {
+            QueueState::Pending => "No se puede: el turno todavía está en espera.",
+            QueueState::Accepted => "No se puede: el turno ya fue aceptado.",
+            QueueState::Denied => "No se puede: el turno fue rechazado.",
+            QueueState::Created => "No se puede: el formulario del turno ya fue enviado.",
+            QueueState::Cancelled => "No se puede: el turno fue cancelado.",
+            QueueState::NoShow => "No se puede: el paciente no se presentó.",
+            QueueState::Cleared => "No se puede: el turno ya no está en la cola.",
+        }
+        .to_owned(),
+        Error::LastAdmin => "Es el último administrador: primero nombre a otro.".to_owned(),
+        Error::Throttled(retry) => too_many_attempts(*retry),
+        other => other.to_string(),
+    }
+}
+
+const FAILED: &str = "No se pudo: algo falló en el servidor. Avise a la clínica.";
+const BUSY: &str = "El servidor está ocupado. Intente de nuevo en un momento.";
+
+/// What the page says too.
+fn too_many_attempts(retry: RetryAfter) -> String {
+    let seconds = retry.seconds;
+    format!("Demasiados intentos fallidos. Espere {seconds} segundos e intente de nuevo.")
 }
 
 const fn status(error: &Error) -> StatusCode {
@@ -173,10 +246,14 @@ impl IntoResponse for ApiError {
         if answer.status == StatusCode::UNAUTHORIZED {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
-        if let Some(seconds) = answer.retry_after_s {
-            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
-        }
+        retry_after(headers, answer.retry_after_s);
         response
+    }
+}
+
+fn retry_after(headers: &mut HeaderMap, seconds: Option<u64>) {
+    if let Some(seconds) = seconds {
+        headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
     }
 }
 

@@ -17,6 +17,7 @@ use utoipa::ToSchema;
 pub use body::{JsonBody, OptionalJsonBody};
 pub use query::{FormBody, PathId, QueryFields};
 
+use crate::auth::Secret;
 use crate::domain::text::{self, Invalid};
 
 /// One thing that is wrong.
@@ -36,16 +37,60 @@ pub struct Issue {
 }
 
 impl Issue {
-    /// A value that cannot be taken, without repeating it.
+    /// A value that cannot be taken, in words for whoever typed it. `input` is null for secrets.
     #[must_use]
-    pub fn value(place: &'static str, name: &str, reason: &str) -> Self {
-        let msg = format!("Value error, {name} {reason}");
+    pub fn value(place: &'static str, name: &str, reason: &Invalid, input: Value) -> Self {
         Self {
             kind: "value_error",
             loc: vec![place.into(), name.into()],
-            msg,
-            input: Value::Null,
+            msg: reason.in_spanish(label(name)),
+            input,
         }
+    }
+
+    /// What is wrong, for people.
+    pub(super) fn text(&self) -> &str {
+        &self.msg
+    }
+
+    /// The same of a value in the query.
+    pub(super) fn in_query(&mut self) {
+        if let Some(place) = self.loc.first_mut() {
+            *place = "query".into();
+        }
+    }
+
+    /// The same with what was sent.
+    pub(super) fn with_input(&mut self, input: Value) {
+        self.input = input;
+    }
+}
+
+/// What people call a value; the app shows them no other part of an issue than its text.
+fn label(name: &str) -> &str {
+    match name {
+        "name" => "Nombre",
+        "surname" => "Apellido",
+        "email" | "new_mail" => "Correo electrónico",
+        "username" => "Usuario",
+        "dni" => "DNI",
+        "hospital_account" => "Cuenta del hospital",
+        "password" | "new_password" => "Contraseña",
+        "current_password" => "Contraseña actual",
+        "token" => "Código",
+        "glucose_level" => "Glucosa",
+        "created_at" => "Fecha y hora",
+        "notes" => "Notas",
+        "insulin_type" => "Tipo de insulina",
+        "fast_insulin" => "Insulina rápida",
+        "pump_type" => "Tipo de bomba",
+        "control_data" => "Datos de control",
+        "another_treatment" => "Otro tratamiento",
+        "other_motive" => "Otro motivo",
+        "new_size" => "Tamaño de la cola",
+        "priority" => "Prioridad",
+        "reason" => "Motivo",
+        other => other,
     }
 }
 
@@ -91,11 +136,19 @@ impl Fields {
     ///
     /// # Errors
     /// The whole list.
-    pub fn finish(self) -> Result<(), Unprocessable> {
+    pub fn finish(mut self) -> Result<(), Unprocessable> {
+        self.check()
+    }
+
+    /// [`Fields::finish`] for those who want to know afterwards what was sent.
+    ///
+    /// # Errors
+    /// The whole list.
+    pub fn check(&mut self) -> Result<(), Unprocessable> {
         if self.issues.is_empty() {
             Ok(())
         } else {
-            Err(Unprocessable(self.issues))
+            Err(Unprocessable(std::mem::take(&mut self.issues)))
         }
     }
 
@@ -117,6 +170,13 @@ impl Fields {
         self.values.get(name).filter(|value| !value.is_null())
     }
 
+    /// The text as it was sent; empty when there is none.
+    #[must_use]
+    pub fn text(&self, name: &str) -> String {
+        let text = self.raw(name).and_then(Value::as_str);
+        text.unwrap_or_default().to_owned()
+    }
+
     fn issue(&mut self, name: &str, kind: &'static str, msg: impl Into<String>, input: Value) {
         let loc = vec![self.place.into(), name.into()];
         self.issues.push(Issue {
@@ -127,9 +187,11 @@ impl Fields {
         });
     }
 
-    /// Notes that a value cannot be taken.
+    /// Notes that a value, which is no secret, cannot be taken.
     pub fn invalid(&mut self, name: &str, reason: &Invalid) {
-        self.issues.push(Issue::value(self.place, name, &reason.0));
+        let input = self.values.get(name).cloned().unwrap_or_default();
+        self.issues
+            .push(Issue::value(self.place, name, reason, input));
     }
 
     fn required(&mut self, name: &str) -> Option<Value> {
@@ -294,10 +356,34 @@ impl Fields {
             return None;
         };
         if text.is_empty() {
-            self.issue(name, "string_too_short", "must not be empty", Value::Null);
+            let msg = format!("{}: no puede quedar vacío.", label(name));
+            self.issue(name, "string_too_short", msg, Value::Null);
             return None;
         }
         Some(text)
+    }
+
+    /// A required new password that `check` accepts.
+    pub fn new_password(
+        &mut self,
+        name: &str,
+        check: impl FnOnce(&Secret) -> Result<(), Invalid>,
+    ) -> Option<Secret> {
+        let password = Secret::new(self.secret(name)?);
+        if let Err(reason) = check(&password) {
+            let issue = Issue::value(self.place, name, &reason, Value::Null);
+            self.issues.push(issue);
+            return None;
+        }
+        Some(password)
+    }
+
+    /// Notes a secret that does not belong here.
+    pub fn refuse_secret(&mut self, name: &str, reason: &Invalid) {
+        if self.mentions(name) {
+            let issue = Issue::value(self.place, name, reason, Value::Null);
+            self.issues.push(issue);
+        }
     }
 
     /// A required line of text.

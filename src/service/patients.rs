@@ -72,11 +72,19 @@ pub async fn register(
 ) -> Result<Patient, Error> {
     policy::staff(app, actor, "patient.create")?;
     let names = [new.dni.as_str(), new.email.as_str()];
-    PasswordPolicy::PATIENT
-        .check(&password, &names)
-        .map_err(|error| Error::invalid("password")(Invalid(error.to_string())))?;
+    check_password(&password, &names).map_err(Error::invalid("password"))?;
     let hash = app.hasher.hash(&password).await?;
     register_hashed(app, actor, new, &hash, false, key).await
+}
+
+/// Whether a patient with these names may choose this password.
+///
+/// # Errors
+/// Why not, for the patient.
+pub fn check_password(password: &Secret, names: &[&str]) -> Result<(), Invalid> {
+    PasswordPolicy::PATIENT
+        .check(password, names)
+        .map_err(|error| Invalid::sentence(error.to_string()))
 }
 
 /// Registers a patient whose password was hashed before and is known to be acceptable, or must be
@@ -266,9 +274,7 @@ pub async fn change_password(
         .store
         .read(move |tx| patients::login_by_id(tx, id)?.ok_or(NO_PATIENT))
         .await?;
-    PasswordPolicy::PATIENT
-        .check(&new, &[&login.dni, &login.email])
-        .map_err(|error| Error::invalid("new_password")(Invalid(error.to_string())))?;
+    check_password(&new, &[&login.dni, &login.email]).map_err(Error::invalid("new_password"))?;
     let key = format!("password:{id}");
     let attempt = app
         .throttle

@@ -128,6 +128,7 @@ pub async fn decide(
         // Only the form makes CREATED, only clearing takes away, and patients cancel themselves.
         return Err(Error::invalid("action")(Invalid::new(
             "is not for staff to decide",
+            "no la decide el personal",
         )));
     }
     let refusal = Entry::new(actor, name(action)).on(Object::QueueEntry, placement);
@@ -201,6 +202,7 @@ pub async fn prioritize(
     if !(0..=9).contains(&priority) {
         return Err(Error::invalid("priority")(Invalid::new(
             "must be from 0 to 9",
+            "debe ser un número de 0 a 9",
         )));
     }
     let reason = reason
@@ -211,6 +213,7 @@ pub async fn prioritize(
     if priority > 0 && reason.is_none() {
         return Err(Error::invalid("reason")(Invalid::new(
             "say why this patient goes first",
+            "diga por qué este paciente pasa antes",
         )));
     }
     let refusal = Entry::new(actor, "queue.prioritize");
@@ -304,9 +307,10 @@ pub async fn clear(app: &App, actor: &Actor) -> Result<(), Error> {
 pub async fn resize(app: &App, actor: &Actor, size: i64) -> Result<(), Error> {
     policy::staff(app, actor, "queue.resize")?;
     if !(0..=SIZE_MAX).contains(&size) {
-        return Err(Error::invalid("new_size")(Invalid(format!(
-            "must be from 0 to {SIZE_MAX}"
-        ))));
+        return Err(Error::invalid("new_size")(Invalid::new(
+            format!("must be from 0 to {SIZE_MAX}"),
+            format!("debe ser un número de 0 a {SIZE_MAX}"),
+        )));
     }
     change_day(app, actor, "queue.resize", move |tx| {
         queue::set_size(tx, size)?;

@@ -5,15 +5,13 @@
 
 use super::mail::Mail;
 use super::sessions::{after, store_password, who};
-use super::{App, Error, address, policy, staff as staff_service};
+use super::{App, Error, address, patients as patients_service, policy, staff as staff_service};
 use crate::auth::Secret;
 use crate::auth::opaque::{DeskCode, OpaqueToken, Purpose};
-use crate::auth::password::PasswordPolicy;
 use crate::auth::throttle::Tried;
 use crate::auth::token::Audience;
 use crate::domain::actor::{Actor, Role};
 use crate::domain::audit::{Entry, Object, Outcome};
-use crate::domain::text::Invalid;
 use crate::store::sessions::{self, Owner, RecoveryKind};
 use crate::store::{Lane, Read, patients, staff};
 
@@ -207,10 +205,9 @@ fn account_names(tx: &impl Read, digest: &[u8; 32]) -> Result<(Owner, Vec<String
 
 fn check_password(password: &Secret, (owner, names): &(Owner, Vec<String>)) -> Result<(), Error> {
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
-    match owner {
-        Owner::Patient(_) => PasswordPolicy::PATIENT
-            .check(password, &names)
-            .map_err(|error| Error::invalid("new_password")(Invalid(error.to_string()))),
+    let checked = match owner {
+        Owner::Patient(_) => patients_service::check_password(password, &names),
         Owner::Staff(_) => staff_service::check_password(password, &names),
-    }
+    };
+    checked.map_err(Error::invalid("new_password"))
 }

@@ -29,7 +29,8 @@ pub async fn register(
     key: Option<IdempotencyKey>,
 ) -> Result<Staff, Error> {
     policy::admin(app, actor, "staff.create")?;
-    check_password(&password, &[username.as_str(), email.as_str()])?;
+    check_password(&password, &[username.as_str(), email.as_str()])
+        .map_err(Error::invalid("password"))?;
     let hash = app.hasher.hash(&password).await?.to_stored();
     let refusal = Entry::new(actor, "staff.create");
     let actor = actor.clone();
@@ -58,10 +59,14 @@ pub async fn register(
     .await
 }
 
-pub(super) fn check_password(password: &Secret, names: &[&str]) -> Result<(), Error> {
+/// Whether a member of staff with these names may choose this password.
+///
+/// # Errors
+/// Why not, for the member of staff.
+pub fn check_password(password: &Secret, names: &[&str]) -> Result<(), Invalid> {
     PasswordPolicy::STAFF
         .check(password, names)
-        .map_err(|error| Error::invalid("password")(Invalid(error.to_string())))
+        .map_err(|error| Invalid::sentence(error.to_string()))
 }
 
 /// The account of the acting member of staff.
@@ -93,7 +98,8 @@ pub async fn list(app: &App, actor: &Actor) -> Result<Vec<Staff>, Error> {
 /// When the password is too weak.
 pub async fn change_password(app: &App, actor: &Actor, password: Secret) -> Result<(), Error> {
     let me = me(app, actor).await?;
-    check_password(&password, &[&me.username, &me.email])?;
+    check_password(&password, &[&me.username, &me.email])
+        .map_err(Error::invalid("new_password"))?;
     let hash = app.hasher.hash(&password).await?.to_stored();
     let (actor, id) = (actor.clone(), me.id);
     app.store

@@ -19,3 +19,4 @@ mod profile;
 mod queue;
 mod session;
 mod users;
+mod validation;

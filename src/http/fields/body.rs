@@ -70,7 +70,7 @@ pub(super) async fn bytes(request: Request) -> Result<Vec<u8>, Response> {
             return Err(refuse(
                 StatusCode::BAD_REQUEST,
                 "body_unreadable",
-                "The body could not be read",
+                "No se pudo leer lo enviado. Intente de nuevo.",
                 id,
             ));
         };
@@ -85,7 +85,7 @@ pub(super) async fn bytes(request: Request) -> Result<Vec<u8>, Response> {
         }
     }
     if seen > limits::BODY_BYTES_MAX {
-        let detail = "The body is too large: at most 256 KiB are taken";
+        let detail = "Lo enviado es demasiado grande: se aceptan hasta 256 KiB.";
         return Err(refuse(
             StatusCode::PAYLOAD_TOO_LARGE,
             "body_too_large",
@@ -117,20 +117,33 @@ fn parse(bytes: &[u8]) -> Result<Fields, Unprocessable> {
         });
     match value {
         Ok(Value::Object(values)) => Ok(Fields::new("body", values)),
-        Ok(_) => Err(issue(
+        Ok(other) => Err(issue(
             "model_attributes_type",
             "Input should be a valid dictionary or object to extract fields from".into(),
+            without_secrets(other),
         )),
-        Err(error) => Err(issue("json_invalid", format!("JSON decode error: {error}"))),
+        Err(error) => {
+            let msg = format!("JSON decode error: {error}");
+            Err(issue("json_invalid", msg, json!({})))
+        }
     }
 }
 
-fn issue(kind: &'static str, msg: String) -> Unprocessable {
+/// What was sent instead of an object, as far as no password can be in it.
+fn without_secrets(value: Value) -> Value {
+    match value {
+        Value::String(_) => Value::Null,
+        Value::Array(items) if !items.is_empty() => Value::Null,
+        other => other,
+    }
+}
+
+fn issue(kind: &'static str, msg: String, input: Value) -> Unprocessable {
     Unprocessable(vec![Issue {
         kind,
         loc: vec!["body".into()],
         msg,
-        input: json!({}),
+        input,
     }])
 }
 

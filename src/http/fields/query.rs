@@ -7,6 +7,7 @@ use percent_encoding::percent_decode_str;
 use serde_json::{Map, Value};
 
 use super::{Fields, Issue, Unprocessable, body};
+use crate::domain::text::Invalid;
 
 /// The query of a request.
 #[derive(Debug)]
@@ -69,7 +70,8 @@ fn pairs(place: &'static str, text: &str) -> Result<Fields, Unprocessable> {
             return Err(not_utf8(place));
         };
         if values.contains_key(&name) {
-            issues.push(Issue::value(place, &name, "is given twice"));
+            let reason = Invalid::new("is given twice", "está dos veces");
+            issues.push(Issue::value(place, &name, &reason, Value::Null));
         } else {
             values.insert(name, Value::String(value));
         }

@@ -111,7 +111,7 @@ pub(super) async fn create(
         body.integer("user_id"),
         new_reading(&mut body, Source::BackOffice),
     );
-    if let Err(refusal) = body.finish() {
+    if let Err(refusal) = body.check() {
         return refusal.into_response();
     }
     let (Some(patient_id), Some(new)) = (patient_id, new) else {
@@ -121,7 +121,8 @@ pub(super) async fn create(
     let key = repeatable.key(&actor, &new);
     let stored = readings::create(&app, &actor, new, key)
         .await
-        .or_error(&actor);
+        .or_error(&actor)
+        .map_err(|error| error.with_input(body.text("created_at")));
     stored
         .map(|reading| (StatusCode::CREATED, Json(ReadingDto::from(reading))))
         .into_response()

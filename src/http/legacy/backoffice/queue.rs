@@ -96,6 +96,7 @@ pub(super) async fn resize(
     queue::resize(&app, &actor, size)
         .await
         .or_error(&actor)
+        .map_err(|error| error.in_query().with_input(size))
         .map(|()| Json(size))
         .into_response()
 }

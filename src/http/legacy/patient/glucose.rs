@@ -127,7 +127,7 @@ pub(super) async fn create(
     QueryFields(mut query): QueryFields,
 ) -> Response {
     let new = new_reading(&mut query, Source::App);
-    if let Err(refusal) = query.finish() {
+    if let Err(refusal) = query.check() {
         return refusal.into_response();
     }
     let (Some(new), Some(patient_id)) = (new, actor.patient_id()) else {
@@ -137,7 +137,8 @@ pub(super) async fn create(
     let key = repeatable.key(&actor, &new);
     let stored = readings::create(&app, &actor, new, key)
         .await
-        .or_error(&actor);
+        .or_error(&actor)
+        .map_err(|error| error.in_query().with_input(query.text("created_at")));
     stored
         .map(|reading| (StatusCode::CREATED, Json(ReadingDto::from(reading))))
         .into_response()
