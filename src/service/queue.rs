@@ -3,7 +3,9 @@
 use super::{App, Error, policy};
 use crate::domain::actor::Actor;
 use crate::domain::audit::{Entry, Object};
-use crate::domain::queue::{QueueAction, QueueDay, QueueEntry, QueueState, Refusal, SIZE_MAX};
+use crate::domain::queue::{
+    Prioritized, QueueAction, QueueDay, QueueEntry, QueueState, Refusal, SIZE_MAX, sort,
+};
 use crate::domain::text::{self, Invalid};
 use crate::store::{Audited, Lane, WriteTx, appointments, queue};
 
@@ -190,7 +192,8 @@ const fn name(action: QueueAction) -> &'static str {
 /// Lets a waiting patient go before others, for a reason. Priority 0 takes it back.
 ///
 /// # Errors
-/// When the priority is not 0 to 9, the reason is missing, or the patient does not wait.
+/// When the priority is not 0 to 9, the reason is missing, or the patient neither waits nor was
+/// accepted.
 pub async fn prioritize(
     app: &App,
     actor: &Actor,
@@ -236,7 +239,8 @@ pub async fn prioritize(
     .await
 }
 
-/// The live entries, all or those in one state, by placement.
+/// The live entries, all or those in one state: by placement, but for the waiting who go before
+/// others.
 ///
 /// # Errors
 /// When the actor is not staff.
@@ -248,8 +252,22 @@ pub async fn entries(
     policy::staff(app, actor, "queue.list")?;
     app.store.note_access(Entry::new(actor, "queue.list"))?;
     app.store
-        .read(move |tx| Ok(queue::live_entries(tx, state)?))
+        .read(move |tx| {
+            let mut entries = queue::live_entries(tx, state)?;
+            sort(&mut entries);
+            Ok(entries)
+        })
         .await
+}
+
+/// Who goes before others, and why.
+///
+/// # Errors
+/// When the actor is not staff.
+pub async fn prioritized(app: &App, actor: &Actor) -> Result<Vec<Prioritized>, Error> {
+    policy::staff(app, actor, "queue.list")?;
+    app.store.note_access(Entry::new(actor, "queue.list"))?;
+    app.store.read(|tx| Ok(queue::prioritized(tx)?)).await
 }
 
 /// Opens the queue. A new day begins: those who still wait or were accepted keep their places,

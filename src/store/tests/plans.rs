@@ -101,6 +101,7 @@ fn waiting(tx: &mut WriteTx<'_>, patient_id: i64, staff_id: i64) -> Done {
     queue::by_patient(tx, patient_id)?;
     queue::live_entries(tx, None)?;
     queue::rank(tx, &entry)?;
+    queue::prioritized(tx)?;
     queue::close_day(tx, day)?;
     let form = Form {
         glucose_objective: 1.0,
