@@ -1,20 +1,14 @@
 //! The routers of a node: patients, back office, and both for the LAN.
 //!
-//! Layers, from the outside in: request id and answer headers, CORS, trailing slashes, then the
-//! routes. Paths are answered with and without a trailing slash, never with a redirect that would
+//! Before the routes comes [`super::front`]. Paths are answered with and without a trailing slash, never with a redirect that would
 //! lose a token.
 
 use std::sync::Arc;
 
 use axum::Router;
-use axum::http::{HeaderName, HeaderValue, Method, header};
-use axum::middleware::{from_fn, from_fn_with_state};
-use tower_http::catch_panic::CatchPanicLayer;
-use tower_http::cors::{AllowOrigin, CorsLayer};
-use tower_http::normalize_path::NormalizePath;
 
 use super::tls::{CertificateAuthority, ca_page};
-use super::{context, docs, error, health, home, legacy, reset};
+use super::{docs, error, front, health, home, legacy, reset};
 use crate::service::App;
 
 /// What the routers need to know besides the services.
@@ -64,42 +58,13 @@ pub fn routers(app: &Arc<App>, options: &HttpOptions) -> Routers {
     }
 }
 
-/// Adds the files that every port has, and the layers.
+/// Adds the files that every port has, and what is in front of all routes.
 fn finish(app: &Arc<App>, options: &HttpOptions, routes: Router) -> Router {
     let routes = routes
         .merge(docs::assets())
         .merge(reset::style())
         .merge(home::style())
         .fallback(error::not_found)
-        .method_not_allowed_fallback(error::method_not_allowed)
-        .layer(CatchPanicLayer::custom(error::panicked))
-        .layer(cors(&options.cors_origins))
-        .layer(from_fn(context::answer_headers))
-        .layer(from_fn_with_state(Arc::clone(app), context::request_id));
-    // Normalising has to come before routing, so it wraps the whole router.
-    Router::new().fallback_service(NormalizePath::trim_trailing_slash(routes))
-}
-
-fn cors(origins: &[String]) -> CorsLayer {
-    let origins = origins
-        .iter()
-        .filter_map(|origin| HeaderValue::from_str(origin).ok());
-    CorsLayer::new()
-        .allow_origin(AllowOrigin::list(origins))
-        .allow_credentials(true)
-        .allow_methods([
-            Method::GET,
-            Method::POST,
-            Method::PUT,
-            Method::PATCH,
-            Method::DELETE,
-        ])
-        .allow_headers([
-            header::AUTHORIZATION,
-            header::CONTENT_TYPE,
-            header::ACCEPT,
-            HeaderName::from_static("x-request-id"),
-            HeaderName::from_static("idempotency-key"),
-        ])
-        .expose_headers([HeaderName::from_static("x-request-id"), header::RETRY_AFTER])
+        .method_not_allowed_fallback(error::method_not_allowed);
+    front::wrap(routes, Arc::clone(&app.random), &options.cors_origins)
 }

@@ -4,8 +4,6 @@
 //! `code` and the `request_id`. Validation keeps the list that the legacy clients know (see
 //! [`super::fields`]). What went wrong inside goes to the log, never to the wire.
 
-use std::any::Any;
-
 use axum::Json;
 use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -16,6 +14,7 @@ use utoipa::ToSchema;
 
 use super::context::RequestId;
 use super::fields::{Issue, Unprocessable};
+use super::listen::Late;
 use crate::auth::throttle::RetryAfter;
 use crate::domain::actor::Actor;
 use crate::domain::queue::QueueState;
@@ -282,9 +281,34 @@ fn plain(status: StatusCode, detail: &str, code: &str, request: &Request) -> Res
     .into_response()
 }
 
-/// No such route.
+/// No such route, or a request that ran out of time.
 pub async fn not_found(request: Request) -> Response {
+    if let Some(late) = request.extensions().get::<Late>() {
+        return too_late(*late, &request);
+    }
     plain(StatusCode::NOT_FOUND, "Not Found", "not_found", &request)
+}
+
+fn too_late(late: Late, request: &Request) -> Response {
+    match late {
+        Late::BodyTooSlow => plain(
+            StatusCode::REQUEST_TIMEOUT,
+            "Los datos llegaron demasiado lento. Intente de nuevo.",
+            "body_too_slow",
+            request,
+        ),
+        Late::TookTooLong => {
+            let status = StatusCode::SERVICE_UNAVAILABLE;
+            let mut response = plain(
+                status,
+                "El servidor no terminó a tiempo. Intente de nuevo.",
+                "took_too_long",
+                request,
+            );
+            retry_after(response.headers_mut(), Some(RETRY_AFTER_BUSY_S));
+            response
+        }
+    }
 }
 
 /// A route, but not with this method.
@@ -298,14 +322,15 @@ pub async fn method_not_allowed(request: Request) -> Response {
 }
 
 /// A handler panicked. The panic is in the log already.
-pub fn panicked(_panic: Box<dyn Any + Send>) -> Response {
+#[must_use]
+pub fn panicked(request_id: Option<&str>) -> Response {
     let status = StatusCode::INTERNAL_SERVER_ERROR;
     let (detail, code) = ("Internal Server Error".to_owned(), "internal".to_owned());
     Problem {
         status: status.as_u16(),
         detail,
         code,
-        request_id: None,
+        request_id: request_id.map(str::to_owned),
     }
     .into_response()
 }

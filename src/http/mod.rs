@@ -2,6 +2,7 @@
 //! decide who may do what, nor touch the store.
 //!
 //! * [`app`]: the routers of a node, put together
+//! * [`front`]: what every request passes first
 //! * [`context`]: request ids, and the [`context::Anonymous`] actor of a request
 //! * [`error`]: a service error as an answer
 //! * [`fields`]: reading parameters and bodies, with all that is wrong with them in one answer
@@ -17,6 +18,7 @@ pub mod context;
 pub mod docs;
 pub mod error;
 pub mod fields;
+pub mod front;
 pub mod health;
 pub mod home;
 pub mod legacy;

@@ -3,7 +3,7 @@
 //! Each round sends several requests at once. They reach the writer in the order in which they were
 //! sent, so the model knows what each must be answered.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::future::{BoxFuture, join_all};
 use proptest::prelude::*;
