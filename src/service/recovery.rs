@@ -12,6 +12,7 @@ use crate::auth::throttle::Tried;
 use crate::auth::token::Audience;
 use crate::domain::actor::{Actor, Role};
 use crate::domain::audit::{Entry, Object, Outcome};
+use crate::domain::patient::{NewPatient, Patient};
 use crate::store::sessions::{self, Owner, RecoveryKind};
 use crate::store::{Lane, Read, patients, staff};
 
@@ -98,6 +99,25 @@ pub(super) fn concerning(entry: Entry, owner: Owner) -> Entry {
 pub async fn desk_code(app: &App, actor: &Actor, patient_id: i64) -> Result<DeskCode, Error> {
     policy::staff_for(app, actor, "recovery.desk_code", patient_id)?;
     make_code(app, actor, Owner::Patient(patient_id)).await
+}
+
+/// Registers a patient without a password, and makes the code with which they choose one. Until
+/// then nobody can log in: the account has a random password that nobody was told.
+///
+/// # Errors
+/// [`Error::Taken`] when the DNI, address or hospital account is in use.
+pub async fn invite(
+    app: &App,
+    actor: &Actor,
+    new: NewPatient,
+) -> Result<(Patient, DeskCode), Error> {
+    policy::staff(app, actor, "patient.create")?;
+    let unknown = OpaqueToken::generate(Purpose::Recovery, &*app.random)?;
+    let unknown = Secret::new(unknown.expose().to_owned());
+    let hash = app.hasher.hash(&unknown).await?;
+    let patient = patients_service::register_hashed(app, actor, new, &hash, true, None).await?;
+    let code = desk_code(app, actor, patient.id).await?;
+    Ok((patient, code))
 }
 
 /// Makes a one-time code for a member of staff.
