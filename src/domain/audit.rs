@@ -12,6 +12,7 @@ pub const ACTIONS: &[&str] = &[
     "appointment.list",
     "node.demo",
     "node.init",
+    "node.restore_schema",
     "node.seed",
     "patient.block",
     "patient.change_password",
