@@ -115,7 +115,7 @@ fn unknown_keys_are_all_named_with_line_and_likely_key() {
 
 #[test]
 fn wrong_types_and_broken_syntax_name_their_line() {
-    assert!(problems("\nworkers = \"two\"\n", &[]).contains("line 2: invalid type"));
+    assert!(problems("\nworkers = \"two\"\n", &[]).contains("line 2: workers: invalid type"));
     assert!(problems("workers = -1\n", &[]).contains("line 1"));
     assert!(problems("a = \n", &[]).contains("line 1"));
     assert!(problems("tokens = 3\n", &[]).contains("line 1"));

@@ -3,6 +3,7 @@
 //! [`super::front`] gives each request its id.
 
 use std::convert::Infallible;
+use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
@@ -19,7 +20,7 @@ pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 #[derive(Clone, Debug)]
 pub struct RequestId {
     /// 1 to 64 letters, digits, dashes, dots or underscores.
-    pub id: String,
+    pub id: Arc<str>,
     /// Whether it came with the request: then a repeated request has the same one.
     pub from_client: bool,
 }
@@ -43,22 +44,20 @@ impl RequestId {
         let plain = |c: char| c.is_ascii_alphanumeric() || "-._".contains(c);
         let usable = (1..=64).contains(&id.len()) && id.chars().all(plain);
         usable.then(|| Self {
-            id: id.to_owned(),
+            id: id.into(),
             from_client: true,
         })
     }
 }
 
-/// In one allocation: every request without an id gets one.
-fn hex(bytes: &[u8]) -> String {
+fn hex(bytes: &[u8; 16]) -> Arc<str> {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let digit = |nibble: u8| char::from(DIGITS[usize::from(nibble)]);
-    let mut text = String::with_capacity(2 * bytes.len());
-    for byte in bytes {
-        text.push(digit(byte >> 4));
-        text.push(digit(byte & 15));
+    let mut text = [0; 32];
+    for (pair, byte) in text.chunks_exact_mut(2).zip(bytes) {
+        pair[0] = DIGITS[usize::from(byte >> 4)];
+        pair[1] = DIGITS[usize::from(byte & 15)];
     }
-    text
+    str::from_utf8(&text).unwrap_or_default().into()
 }
 
 /// The actor of a request before it has proved to be anyone.
@@ -97,6 +96,8 @@ mod tests {
 
     #[test]
     fn bytes_are_shown_in_hexadecimal() {
-        assert_eq!(hex(&[0x00, 0x0f, 0xa0, 0xff]), "000fa0ff");
+        let mut bytes = [0xff; 16];
+        bytes[..3].copy_from_slice(&[0x00, 0x0f, 0xa0]);
+        assert_eq!(&*hex(&bytes), "000fa0ffffffffffffffffffffffffff");
     }
 }

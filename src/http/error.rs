@@ -66,7 +66,11 @@ impl ApiError {
                 Error::Internal(text) => text.clone(),
                 other => other.to_string(),
             };
-            tracing::error!(request_id = actor.request_id, code = error.code(), "{text}");
+            tracing::error!(
+                request_id = actor.request_id.as_deref(),
+                code = error.code(),
+                "{text}"
+            );
         }
         let retry_after_s = match &error {
             Error::Throttled(retry) => Some(retry.seconds),
@@ -81,7 +85,7 @@ impl ApiError {
             }
             _ => None,
         };
-        let request_id = actor.request_id.clone();
+        let request_id = actor.request_id.as_deref().map(str::to_owned);
         Self(Box::new(Answer {
             status,
             detail,
@@ -270,7 +274,7 @@ fn plain(status: StatusCode, detail: &str, code: &str, request: &Request) -> Res
     let request_id = request
         .extensions()
         .get::<RequestId>()
-        .map(|id| id.id.clone());
+        .map(|id| id.id.to_string());
     let (detail, code) = (detail.to_owned(), code.to_owned());
     Problem {
         status: status.as_u16(),

@@ -194,26 +194,50 @@ impl Fields {
             .push(Issue::value(self.place, name, reason, input));
     }
 
-    fn required(&mut self, name: &str) -> Option<Value> {
-        match self.values.get(name) {
-            Some(value) => Some(value.clone()),
-            None => {
-                self.issue(name, "missing", "Field required", Value::Null);
-                None
-            }
+    /// Reads a value that must be there.
+    fn required<T>(
+        &mut self,
+        name: &str,
+        read: impl FnOnce(&mut Self, &Value) -> Option<T>,
+    ) -> Option<T> {
+        if !self.mentions(name) {
+            self.issue(name, "missing", "Field required", Value::Null);
+            return None;
         }
+        self.reading(name, read)
+    }
+
+    /// Reads a value that may be absent or null.
+    fn optional<T>(
+        &mut self,
+        name: &str,
+        read: impl FnOnce(&mut Self, &Value) -> Option<T>,
+    ) -> Option<T> {
+        self.has(name).then(|| self.reading(name, read))?
+    }
+
+    /// Lends the value out and puts it back, so that only a mistake costs a copy.
+    fn reading<T>(
+        &mut self,
+        name: &str,
+        read: impl FnOnce(&mut Self, &Value) -> Option<T>,
+    ) -> Option<T> {
+        let value = self.values.get_mut(name).map(Value::take)?;
+        let result = read(self, &value);
+        if let Some(place) = self.values.get_mut(name) {
+            *place = value;
+        }
+        result
     }
 
     /// A required finite number; numbers in strings are understood.
     pub fn number(&mut self, name: &str) -> Option<f64> {
-        let value = self.required(name)?;
-        self.read_number(name, &value)
+        self.required(name, |fields, value| fields.read_number(name, value))
     }
 
     /// An optional finite number.
     pub fn optional_number(&mut self, name: &str) -> Option<f64> {
-        let value = self.raw(name)?.clone();
-        self.read_number(name, &value)
+        self.optional(name, |fields, value| fields.read_number(name, value))
     }
 
     fn read_number(&mut self, name: &str, value: &Value) -> Option<f64> {
@@ -251,14 +275,12 @@ impl Fields {
 
     /// A required whole number; numbers in strings are understood.
     pub fn integer(&mut self, name: &str) -> Option<i64> {
-        let value = self.required(name)?;
-        self.read_integer(name, &value)
+        self.required(name, |fields, value| fields.read_integer(name, value))
     }
 
     /// An optional whole number.
     pub fn optional_integer(&mut self, name: &str) -> Option<i64> {
-        let value = self.raw(name)?.clone();
-        self.read_integer(name, &value)
+        self.optional(name, |fields, value| fields.read_integer(name, value))
     }
 
     fn read_integer(&mut self, name: &str, value: &Value) -> Option<i64> {
@@ -280,14 +302,12 @@ impl Fields {
 
     /// A required boolean.
     pub fn boolean(&mut self, name: &str) -> Option<bool> {
-        let value = self.required(name)?;
-        self.read_boolean(name, &value)
+        self.required(name, |fields, value| fields.read_boolean(name, value))
     }
 
     /// An optional boolean.
     pub fn optional_boolean(&mut self, name: &str) -> Option<bool> {
-        let value = self.raw(name)?.clone();
-        self.read_boolean(name, &value)
+        self.optional(name, |fields, value| fields.read_boolean(name, value))
     }
 
     fn read_boolean(&mut self, name: &str, value: &Value) -> Option<bool> {
@@ -309,8 +329,7 @@ impl Fields {
         name: &str,
         parse: impl FnOnce(&str) -> Result<T, Invalid>,
     ) -> Option<T> {
-        let value = self.required(name)?;
-        self.read_parsed(name, &value, parse)
+        self.required(name, |fields, value| fields.read_parsed(name, value, parse))
     }
 
     /// An optional text, turned into a domain value.
@@ -319,8 +338,7 @@ impl Fields {
         name: &str,
         parse: impl FnOnce(&str) -> Result<T, Invalid>,
     ) -> Option<T> {
-        let value = self.raw(name)?.clone();
-        self.read_parsed(name, &value, parse)
+        self.optional(name, |fields, value| fields.read_parsed(name, value, parse))
     }
 
     fn read_parsed<T>(
@@ -338,29 +356,31 @@ impl Fields {
             );
             return None;
         };
-        parse(text)
-            .map_err(|reason| self.invalid(name, &reason))
-            .ok()
+        match parse(text) {
+            Ok(parsed) => Some(parsed),
+            Err(reason) => {
+                let issue = Issue::value(self.place, name, &reason, value.clone());
+                self.issues.push(issue);
+                None
+            }
+        }
     }
 
     /// A required text as it is: for secrets, which no message repeats.
     pub fn secret(&mut self, name: &str) -> Option<String> {
-        let value = self.required(name)?;
-        let Value::String(text) = value else {
-            self.issue(
-                name,
-                "string_type",
-                "Input should be a valid string",
-                Value::Null,
-            );
-            return None;
-        };
-        if text.is_empty() {
-            let msg = format!("{}: no puede quedar vacío.", label(name));
-            self.issue(name, "string_too_short", msg, Value::Null);
-            return None;
-        }
-        Some(text)
+        self.required(name, |fields, value| {
+            let Value::String(text) = value else {
+                let msg = "Input should be a valid string";
+                fields.issue(name, "string_type", msg, Value::Null);
+                return None;
+            };
+            if text.is_empty() {
+                let msg = format!("{}: no puede quedar vacío.", label(name));
+                fields.issue(name, "string_too_short", msg, Value::Null);
+                return None;
+            }
+            Some(text.clone())
+        })
     }
 
     /// A required new password that `check` accepts.
@@ -408,12 +428,13 @@ impl Fields {
         names: &[&str],
         parse: impl FnOnce(&str) -> Option<T>,
     ) -> Option<T> {
-        let value = self.required(name)?;
-        let found = value.as_str().and_then(parse);
-        if found.is_none() {
-            self.not_one_of(name, names, value);
-        }
-        found
+        self.required(name, |fields, value| {
+            let found = value.as_str().and_then(parse);
+            if found.is_none() {
+                fields.not_one_of(name, names, value.clone());
+            }
+            found
+        })
     }
 
     fn not_one_of(&mut self, name: &str, names: &[&str], value: Value) {
@@ -428,9 +449,21 @@ impl Fields {
 
     /// A required list of at most `most` names out of `names`.
     pub fn list_of(&mut self, name: &str, names: &[&str], most: usize) -> Option<Vec<String>> {
-        let value = self.required(name)?;
-        let Value::Array(items) = &value else {
-            self.issue(name, "list_type", "Input should be a valid list", value);
+        self.required(name, |fields, value| {
+            fields.read_list(name, names, most, value)
+        })
+    }
+
+    fn read_list(
+        &mut self,
+        name: &str,
+        names: &[&str],
+        most: usize,
+        value: &Value,
+    ) -> Option<Vec<String>> {
+        let Value::Array(items) = value else {
+            let msg = "Input should be a valid list";
+            self.issue(name, "list_type", msg, value.clone());
             return None;
         };
         if items.len() > most {

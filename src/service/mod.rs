@@ -124,7 +124,7 @@ impl App {
 
     /// Milliseconds since the start, never going back.
     fn monotonic_ms(&self) -> u64 {
-        monotonic_ms(self.started)
+        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
     /// A new session id: 128 random bits in hexadecimal. Not a secret.
@@ -133,10 +133,6 @@ impl App {
         self.random.fill(&mut bytes)?;
         Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
     }
-}
-
-fn monotonic_ms(started: Instant) -> u64 {
-    u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX)
 }
 
 /// The address that a throttle counts by; commands on the machine count as loopback.

@@ -3,9 +3,11 @@
 //! An unknown name costs the time of a real hash and gets the same answer as a wrong password. A
 //! failed attempt is in the audit log, without the name that was tried.
 
+use std::sync::Arc;
+
 use super::recovery::concerning;
 use super::session_cache::{self, CachedSession};
-use super::{App, Error, address, monotonic_ms};
+use super::{App, Error, address};
 use crate::auth::Secret;
 use crate::auth::opaque::{OpaqueToken, Purpose};
 use crate::auth::password::PasswordHash;
@@ -41,10 +43,27 @@ struct Account {
 
 /// Logs in with a password: a patient by DNI or e-mail address, staff by user name or address.
 ///
+/// Goes on when the caller hangs up: otherwise anybody could spend the node's hashes without being
+/// throttled, and without a trace in the audit log.
+///
 /// # Errors
 /// [`Error::BadCredentials`], [`Error::Blocked`], [`Error::PasswordResetRequired`] (patients only:
 /// staff can change it once they are in), [`Error::Throttled`], [`Error::Busy`].
 pub async fn log_in(
+    app: &Arc<App>,
+    actor: &Actor,
+    audience: Audience,
+    name: &str,
+    password: Secret,
+) -> Result<Tokens, Error> {
+    let (app, actor, name) = (Arc::clone(app), actor.clone(), name.to_owned());
+    let attempt = async move { try_log_in(&app, &actor, audience, &name, password).await };
+    tokio::spawn(attempt)
+        .await
+        .unwrap_or_else(|error| Err(Error::Internal(error.to_string())))
+}
+
+async fn try_log_in(
     app: &App,
     actor: &Actor,
     audience: Audience,
@@ -95,27 +114,21 @@ pub async fn log_in(
     begin(app, actor, audience, account, rehashed, legacy).await
 }
 
-/// Checks the password and counts the outcome, also when the caller hangs up meanwhile: otherwise
-/// anybody could spend the node's hashes without ever being throttled.
+/// Checks the password and counts the outcome.
 async fn verify(
     app: &App,
     attempt: Attempt,
     password: Secret,
     stored: Option<PasswordHash>,
 ) -> Result<(bool, Closed), Error> {
-    let (hasher, started) = (app.hasher.clone(), app.started);
-    let task = tokio::spawn(async move {
-        let verified = hasher.verify(password, stored).await?;
-        let closed = if verified {
-            attempt.record_success();
-            Closed::default()
-        } else {
-            attempt.record_failure(monotonic_ms(started))
-        };
-        Ok((verified, closed))
-    });
-    task.await
-        .map_err(|error| Error::Internal(error.to_string()))?
+    let verified = app.hasher.verify(password, stored).await?;
+    let closed = if verified {
+        attempt.record_success();
+        Closed::default()
+    } else {
+        attempt.record_failure(app.monotonic_ms())
+    };
+    Ok((verified, closed))
 }
 
 async fn find(app: &App, audience: Audience, name: String) -> Result<Option<Account>, Error> {
@@ -151,7 +164,7 @@ async fn begin(
     let refresh = OpaqueToken::generate(Purpose::Refresh, &*app.random)?;
     let (owner, digest, lifetime) = (account.owner, refresh.digest(), app.lifetimes.refresh);
     let id = session.clone();
-    let actor = actor.becomes(who(owner, Role::Staff), Some(session.clone()));
+    let actor = actor.becomes(who(owner, Role::Staff), Some(session.as_str().into()));
     app.store
         .write(Lane::Essential, move |tx| {
             // Looked at again: while the hash was computed, somebody may have chosen another
@@ -277,7 +290,7 @@ pub async fn refresh(
             let family = found.family.after(decision, arrived.0);
             let actor = actor.becomes(
                 who(found.owner, Role::Staff),
-                Some(found.session_id.clone()),
+                Some(found.session_id.as_str().into()),
             );
             let entry = Entry::new(&actor, "session.refresh");
             match decision {
@@ -337,7 +350,7 @@ pub async fn revoke(app: &App, actor: &Actor, token: &str) -> Result<(), Error> 
         .write(Lane::Essential, move |tx| {
             let found = sessions::presented(tx, &digest)?.ok_or(Error::BadRefreshToken)?;
             sessions::revoke(tx, &found.session_id)?;
-            let actor = actor.becomes(who(found.owner, Role::Staff), Some(found.session_id));
+            let actor = actor.becomes(who(found.owner, Role::Staff), Some(found.session_id.into()));
             Ok(tx.audit(&Entry::new(&actor, "session.log_out"))?)
         })
         .await;
@@ -396,7 +409,7 @@ async fn match_session(app: &App, audience: Audience, token: &str) -> Result<Cac
         epoch,
         expires_at_s: claims.expires_at_s,
         who: identify(&status, &claims).ok_or(Error::Unauthenticated)?,
-        session_id: claims.session_id,
+        session_id: claims.session_id.into(),
         password_reset_required: status.password_reset_required,
     };
     app.session_cache.put(key, session.clone());

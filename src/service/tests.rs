@@ -32,7 +32,7 @@ const PASSWORD: &str = "mate cocido y facturas";
 
 /// A node with its use cases, a clock that stands still, and a letter box.
 struct Clinic {
-    app: App,
+    app: Arc<App>,
     clock: Arc<ManualClock>,
     mails: std::sync::Mutex<tokio::sync::mpsc::Receiver<mail::Mail>>,
     _dir: tempfile::TempDir,
@@ -46,7 +46,7 @@ impl Clinic {
         app.mailer = Mailer::new(mailer);
         app.random = Arc::new(SeededRandom::new(7));
         Self {
-            app,
+            app: Arc::new(app),
             clock,
             mails: mails.into(),
             _dir: dir,
@@ -59,11 +59,8 @@ impl Clinic {
 
     /// As if the node had been running for a minute longer: the throttle forgets.
     fn let_the_throttle_forget(&mut self) {
-        self.app.started = self
-            .app
-            .started
-            .checked_sub(Duration::from_secs(61))
-            .unwrap();
+        let app = Arc::get_mut(&mut self.app).unwrap();
+        app.started = app.started.checked_sub(Duration::from_secs(61)).unwrap();
     }
 
     /// Registers a patient with this number without the cost of a hash.

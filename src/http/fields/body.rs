@@ -1,5 +1,7 @@
 //! JSON bodies.
 
+use std::sync::Arc;
+
 use axum::extract::{FromRequest, Request};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
@@ -62,7 +64,7 @@ pub(super) async fn bytes(request: Request) -> Result<Vec<u8>, Response> {
     let id = request
         .extensions()
         .get::<RequestId>()
-        .map(|id| id.id.clone());
+        .map(|id| Arc::clone(&id.id));
     let mut body = request.into_body();
     let (mut bytes, mut seen) = (Vec::new(), 0);
     while let Some(frame) = body.frame().await {
@@ -96,13 +98,13 @@ pub(super) async fn bytes(request: Request) -> Result<Vec<u8>, Response> {
     Ok(bytes)
 }
 
-fn refuse(status: StatusCode, code: &str, detail: &str, request_id: Option<String>) -> Response {
+fn refuse(status: StatusCode, code: &str, detail: &str, request_id: Option<Arc<str>>) -> Response {
     let (code, detail) = (code.to_owned(), detail.to_owned());
     Problem {
         status: status.as_u16(),
         detail,
         code,
-        request_id,
+        request_id: request_id.as_deref().map(str::to_owned),
     }
     .into_response()
 }

@@ -118,7 +118,7 @@ pub(super) async fn create(
         return unread();
     };
     let new = NewReading { patient_id, ..new };
-    let key = repeatable.key(&actor, &new);
+    let key = repeatable.key_of(&actor, &new);
     let stored = readings::create(&app, &actor, new, key)
         .await
         .or_error(&actor)
