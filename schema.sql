@@ -186,6 +186,8 @@ CREATE TABLE session (
     patient_id      INTEGER REFERENCES patient (id),
     staff_id        INTEGER REFERENCES staff (id),
     generation      INTEGER NOT NULL,
+    -- Whether a token of that generation was used: its owner has it, and needs no older one.
+    generation_used INTEGER NOT NULL DEFAULT 0 CHECK (generation_used IN (0, 1)),
     issued_at       INTEGER NOT NULL,
     created_at      INTEGER NOT NULL,
     expires_at      INTEGER NOT NULL,
@@ -269,6 +271,9 @@ CREATE TABLE audit_entry (
 ) STRICT;
 
 CREATE INDEX audit_by_patient ON audit_entry (patient_id) WHERE patient_id IS NOT NULL;
+-- What shows the data of many patients at once belongs to the log of each.
+CREATE INDEX audit_of_many ON audit_entry (seq)
+    WHERE action IN ('patient.list', 'reading.list_all', 'queue.list');
 CREATE INDEX audit_by_staff ON audit_entry (actor_id) WHERE actor_kind = 'staff';
 -- What a patient does concerns that patient in all but a few cases: the first index serves those,
 -- this one the few, which costs a reading nothing.

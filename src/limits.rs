@@ -12,6 +12,20 @@ use std::time::Duration;
 /// Largest request body, bytes. The biggest legitimate body is an appointment form with long free
 /// texts (a few KiB); 256 KiB leaves room without letting a phone fill the memory.
 pub const BODY_BYTES_MAX: usize = 256 * 1024;
+/// Largest request body of somebody who has not shown a token, bytes. A log-in and a new password are
+/// under 4 KiB, with every character written the longest way.
+pub const UNKNOWN_BODY_BYTES_MAX: usize = 8 * 1024;
+/// Request bodies in memory at once, bytes, over all connections: sixteen of the largest, or thousands
+/// of forms. (Parsed, a hostile one takes ninety times as much, but only as many as there are
+/// [`WORKERS`] are being parsed.) One address that has no token comes to half of it at most: [`CONNECTIONS_PER_ADDRESS_MAX`] times
+/// [`H2_STREAMS_MAX`] times [`UNKNOWN_BODY_BYTES_MAX`].
+pub const BODIES_BYTES_MAX: usize = 4 << 20;
+/// Answers in memory at once, bytes, over all connections: four of the largest
+/// ([`LEGACY_READINGS_MAX`] readings are up to 7 MB), or a thousand of what a phone keeps.
+pub const ANSWERS_BYTES_MAX: usize = 32 << 20;
+/// Answers of up to this many bytes do not count. [`CONNECTIONS_MAX`] times [`H2_STREAMS_MAX`] of them
+/// are as much again as those that do.
+pub const ANSWER_BYTES_FREE: usize = 16 * 1024;
 /// Bytes of a body that is too large that are read and thrown away before the answer. Whoever sends
 /// more is cut off.
 pub const BODY_BYTES_DRAINED_MAX: usize = 2 << 20;
@@ -37,6 +51,9 @@ pub const BATCH_WRITES_MAX: usize = 256;
 pub const BULK_TURN_BATCHES: u32 = 8;
 /// Access entries waiting to be written. Reads are refused when the log cannot keep up with them.
 pub const ACCESS_ENTRIES_MAX: usize = 4_096;
+/// Sessions whose first use of new tokens waits to be noted with the next commit: a few at a time,
+/// unless nothing can be committed.
+pub const SESSION_USES_MAX: usize = 4_096;
 /// How long an access entry may wait for a write to travel with. Durable within a second is
 /// promised; half of that leaves room for a slow card.
 pub const ACCESS_DELAY: Duration = Duration::from_millis(500);
@@ -149,6 +166,10 @@ pub const REFRESH_GRACE: Duration = Duration::from_secs(30);
 /// once, twice more while those linger, and keep the first answer.
 pub const REFRESH_SIBLINGS_MAX: u32 = 32;
 
+/// Recovery links of one account that work at once: more than can be asked for while one lives (five a
+/// minute for 15 minutes), so that nobody can make those of others worthless by asking for more.
+pub const RECOVERY_MAILS_MAX: u32 = 128;
+
 // ---- Log-in attempts ----------------------------------------------------------------------
 
 /// Failed log-ins that one account may have in `LOGIN_WINDOW`.
@@ -214,8 +235,9 @@ pub const STOP_FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 /// long enough for places to free themselves and short enough that nobody notices.
 pub const ACCEPT_PAUSE: (Duration, Duration) =
     (Duration::from_millis(20), Duration::from_millis(1000));
-/// Requests that one HTTP/2 connection may have open: a page with its parts, not a flood.
-pub const H2_STREAMS_MAX: u32 = 32;
+/// Requests that one HTTP/2 connection may have open: what a browser sends at once over HTTP/1.1, and
+/// a little more. Whatever a request may hold is multiplied by this.
+pub const H2_STREAMS_MAX: u32 = 8;
 /// Bytes of one request's header fields, in HTTP/2 (decoded) and HTTP/1 (read buffer). A token is
 /// about 1 kB.
 pub const HEADER_BYTES_MAX: usize = 16 * 1024;

@@ -10,6 +10,8 @@ use std::io::Write as _;
 
 #[path = "tidy/can_fail.rs"]
 mod can_fail;
+#[path = "tidy/ci.rs"]
+mod ci;
 #[path = "tidy/code.rs"]
 mod code;
 #[path = "tidy/layers.rs"]

@@ -22,14 +22,14 @@
 //!
 //! * A phone that sends one token until it has stored a new one, and then lets the grace period
 //!   pass before it refreshes again (access tokens live far longer), is never logged out.
-//! * A thief with a token of an older generation ends the family at once. An owner who was
-//!   overtaken by a thief with a newer one is served at most once more before the family ends. The
-//!   exception is a thief who refreshes within the grace period of the owner, again and again.
-//! * "Used" may mean that the successor was presented here (then the old token is two generations
-//!   old), or, earlier, that an access token issued with it was accepted: a store that notes this
-//!   sets [`FamilyState::current_used`], which finds a thief with the previous token at his first
-//!   attempt, at the price that a phone that crashes after it has used, but before it has stored
-//!   its new tokens must log in again. A store that does not note it says `false`.
+//! * A thief with a token of an older generation ends the family at once. So does one with the
+//!   previous token after the grace period, once the current generation was used; and an owner whom
+//!   a thief has overtaken, once the thief has used what he got. The exception is a thief who
+//!   refreshes within the grace period of the owner, again and again.
+//! * "Used" means that the successor was presented here (then the old token is two generations
+//!   old), or, earlier, that an access token issued with it was accepted: the store notes this as
+//!   [`FamilyState::current_used`]. The price: a phone that crashes after it has used, but before it
+//!   has stored its new tokens must log in again.
 //!
 //! The store must call [`decide`], write [`FamilyState::after`] and insert the new record in *one*
 //! write transaction, pass the time at which the request *arrived*, and keep the records of old
@@ -55,7 +55,7 @@ pub struct FamilyState {
     pub generation: u64,
     /// When the newest token of it was handed out, in milliseconds since 1970.
     pub issued_at_ms: i64,
-    /// True if it is known to have reached its owner, see the module's text.
+    /// True once an access token of it was accepted: it has reached its owner, see the module's text.
     pub current_used: bool,
     /// Logged out, revoked by staff, or ended by a reuse.
     pub revoked: bool,

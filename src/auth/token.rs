@@ -57,6 +57,8 @@ pub struct Claims {
     pub user_id: i64,
     /// `jti`: the id of the session. Not empty.
     pub session_id: String,
+    /// `gen`: the generation of refresh tokens that it was handed out with, see `auth/refresh.rs`.
+    pub generation: u64,
     /// `iat`: when it was issued, in seconds since 1970.
     pub issued_at_s: i64,
     /// `exp`: the first second in which it is no longer valid.
@@ -164,6 +166,7 @@ impl TokenKeys {
             iat: claims.issued_at_s,
             nbf: None,
             jti: claims.session_id.clone(),
+            generation: claims.generation,
             uid: claims.user_id,
         };
         jsonwebtoken::encode(&header, &wire, &self.signing).map_err(|_| TokenKeyError::Failed)
@@ -198,6 +201,7 @@ impl TokenKeys {
             subject: wire.sub,
             user_id: wire.uid,
             session_id: wire.jti,
+            generation: wire.generation,
             issued_at_s: wire.iat,
             expires_at_s: wire.exp,
         })
@@ -226,6 +230,8 @@ struct WireClaims {
     )]
     nbf: Option<i64>,
     jti: String,
+    #[serde(rename = "gen")]
+    generation: u64,
     uid: i64,
 }
 

@@ -11,7 +11,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::domain::audit;
 use crate::domain::time::{Timestamp, start_of_day};
 use crate::limits;
-use crate::store::audit::{AuditFilter, AuditReport, AuditRow, list, verify};
+use crate::store::audit::{AuditFilter, AuditReport, AuditRow, list};
 use crate::store::{ReadTx, Snapshot, StoreError, patients, staff};
 
 /// Subcommands of `islet audit`.
@@ -40,7 +40,7 @@ is wrong."
 
 #[derive(Debug, clap::Args)]
 pub(super) struct LogArgs {
-    /// Whose data it was
+    /// Whose data it was; views of many patients at once are among it
     #[arg(long, value_name = "DNI")]
     patient: Option<String>,
     /// Who did it: patient:DNI, staff:USERNAME, operator, system or anonymous
@@ -280,7 +280,7 @@ fn show_missing(tables: &[String], json: bool) -> Result<(), Failure> {
 
 fn show_verdict(snapshot: &Snapshot, data: &DataDir, json: bool) -> Result<(), Failure> {
     let key = data.audit_key()?;
-    let report = snapshot.read(|tx| verify(tx, &key))?;
+    let report = snapshot.verify_audit(data.path(), key)?;
     if json {
         output::json(&report)?;
     } else if report.problems.is_empty() {

@@ -223,8 +223,22 @@ async fn put_first(app: &App, clock: &ManualClock, first: First) -> Result<(), F
     Ok(())
 }
 
+/// Closing the store folds the write-ahead log into the database, and only warns when that fails.
+/// What is still in the log, the founder even, would be lost with the stage.
+fn refuse_unfolded(stage: &DataDir) -> io::Result<()> {
+    let log = stage.join(&format!("{DATABASE_FILE}-wal"));
+    match fs::metadata(&log) {
+        Ok(found) if found.len() > 0 => Err(io::Error::other(
+            "the disk did not take all of the new database: look at it and try again",
+        )),
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
 /// Moves everything to its place, the database last.
 fn publish(data: &DataDir, stage: &DataDir) -> io::Result<()> {
+    refuse_unfolded(stage)?;
     for name in [KEYS, TLS, CONFIG_FILE] {
         let from = stage.join(name);
         if from.exists() {
@@ -237,4 +251,37 @@ fn publish(data: &DataDir, stage: &DataDir) -> io::Result<()> {
     // From here on there is a node; what is left of the stage is only untidy.
     let _ = fs::remove_dir_all(stage.path());
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn staged(log: &[u8]) -> (tempfile::TempDir, io::Result<()>) {
+        let dir = tempfile::tempdir().unwrap();
+        let data = DataDir::new(dir.path().to_owned());
+        let stage = DataDir::new(data.join(STAGE));
+        fs::create_dir_all(stage.join(KEYS)).unwrap();
+        fs::write(stage.join(DATABASE_FILE), "database").unwrap();
+        fs::write(stage.join("islet.db-wal"), log).unwrap();
+        let published = publish(&data, &stage);
+        (dir, published)
+    }
+
+    #[test]
+    fn a_database_whose_last_writes_are_in_its_log_is_not_published() {
+        let (dir, published) = staged(b"the founder");
+        assert!(published.unwrap_err().to_string().contains("try again"));
+        let names = fs::read_dir(dir.path()).unwrap();
+        let names: Vec<_> = names.map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(names, [STAGE]);
+    }
+
+    #[test]
+    fn an_empty_log_is_no_reason() {
+        let (dir, published) = staged(b"");
+        published.unwrap();
+        assert!(dir.path().join(DATABASE_FILE).exists());
+        assert!(!dir.path().join(STAGE).exists());
+    }
 }

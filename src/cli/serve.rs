@@ -17,6 +17,7 @@ use super::data_dir::TLS;
 use super::{DataDir, Exit, Failure, ask, log, node, output};
 use crate::config::{Address, Config, LogFormat};
 use crate::http::app::HttpOptions;
+use crate::http::budget::Budget;
 use crate::http::listen;
 use crate::http::tls::{CertificateAuthority, TlsIdentity};
 use crate::limits;
@@ -116,6 +117,7 @@ async fn serve(
     let identity = config.https.get().map(|_| identity(data, config));
     let identity = identity.transpose()?;
     let options = HttpOptions {
+        budget: Budget::default(),
         clinic: config.clinic.clone(),
         cors_origins: config.cors_origins.clone(),
         authority: identity.as_ref().map(|it| Arc::clone(it.authority())),

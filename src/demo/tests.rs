@@ -13,7 +13,7 @@ use crate::domain::queue::QueueState;
 use crate::domain::streak::{Counters, READINGS_A_DAY};
 use crate::domain::time::start_of_day;
 use crate::service::{Error, sessions, testing};
-use crate::store::{ReadTx, audit, entity};
+use crate::store::{ReadTx, entity};
 
 const TODAY: Date = date(2026, 3, 6);
 const SMALL: Plan = Plan {
@@ -128,7 +128,7 @@ impl Demo {
     }
 
     async fn check_log(&self) {
-        let report = self.read(|tx| audit::verify(tx, &testing::AUDIT_KEY)).await;
+        let report = self.app.store.verify_audit().await.unwrap();
         assert_eq!(report.problems, Vec::<String>::new());
     }
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use axum::Router;
 
+use super::budget::Budget;
 use super::tls::{CertificateAuthority, ca_page};
 use super::{docs, error, front, health, home, legacy, reset};
 use crate::service::App;
@@ -18,6 +19,8 @@ pub struct HttpOptions {
     pub clinic: String,
     /// Origins of web pages that may call the API; nothing else may.
     pub cors_origins: Vec<String>,
+    /// What requests and answers may take of the memory.
+    pub budget: Budget,
     /// The node's certificate authority, to be shown at `/ca`.
     pub authority: Option<Arc<CertificateAuthority>>,
 }
@@ -41,7 +44,7 @@ pub fn routers(app: &Arc<App>, options: &HttpOptions) -> Routers {
         common = common.merge(ca_page(authority));
     }
     let patient = legacy::patient(app, options).merge(common.clone());
-    let backoffice = legacy::backoffice(app).merge(common);
+    let backoffice = legacy::backoffice(app, options).merge(common);
     let home = |prefix, reset| home::router(options, prefix, reset);
     let patients = Router::new()
         .merge(patient.clone().merge(home("", true)))
@@ -66,5 +69,6 @@ fn finish(app: &Arc<App>, options: &HttpOptions, routes: Router) -> Router {
         .merge(home::style())
         .fallback(error::not_found)
         .method_not_allowed_fallback(error::method_not_allowed);
-    front::wrap(routes, Arc::clone(&app.random), &options.cors_origins)
+    let (origins, budget) = (&options.cors_origins, options.budget.clone());
+    front::wrap(routes, Arc::clone(&app.random), origins, budget)
 }

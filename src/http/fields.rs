@@ -14,7 +14,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
-pub use body::{JsonBody, OptionalJsonBody};
+pub use body::{JsonBody, KnownSender, OptionalJsonBody};
 pub use query::{FormBody, PathId, QueryFields};
 
 use crate::auth::Secret;

@@ -19,6 +19,7 @@ use tower::{Layer, Service, ServiceExt};
 use tower_http::cors::{AllowOrigin, Cors, CorsLayer};
 use tower_http::normalize_path::NormalizePath;
 
+use super::budget::Budget;
 use super::context::{REQUEST_ID, RequestId};
 use super::error;
 use super::listen::Progress;
@@ -27,13 +28,14 @@ use crate::auth::Random;
 type Routes = NormalizePath<Router>;
 
 /// Wraps `routes`. `origins` are those of web pages that may call them.
-pub fn wrap(routes: Router, random: Arc<dyn Random>, origins: &[String]) -> Router {
+pub fn wrap(routes: Router, random: Arc<dyn Random>, origins: &[String], budget: Budget) -> Router {
     // Normalising has to come before routing, so it wraps the whole router.
     let routes = NormalizePath::trim_trailing_slash(routes);
     Router::new().fallback_service(Front {
         with_origin: Arc::new(cors(origins).layer(routes.clone())),
         routes,
         random,
+        budget,
     })
 }
 
@@ -43,6 +45,7 @@ struct Front {
     /// Copied only for requests of web pages: it holds all origins.
     with_origin: Arc<Cors<Routes>>,
     random: Arc<dyn Random>,
+    budget: Budget,
 }
 
 impl Service<Request> for Front {
@@ -56,6 +59,7 @@ impl Service<Request> for Front {
 
     fn call(&mut self, mut request: Request) -> Self::Future {
         let id = self.name(&mut request);
+        request.extensions_mut().insert(self.budget.clone());
         if request.headers().contains_key(header::ORIGIN) {
             let service = Cors::clone(&self.with_origin);
             return Box::pin(answer(service, request, id));

@@ -3,6 +3,7 @@
 //!
 //! * [`app`]: the routers of a node, put together
 //! * [`front`]: what every request passes first
+//! * [`budget`]: how much of requests and answers is in memory at once
 //! * [`context`]: request ids, and the [`context::Anonymous`] actor of a request
 //! * [`error`]: a service error as an answer
 //! * [`fields`]: reading parameters and bodies, with all that is wrong with them in one answer
@@ -14,6 +15,7 @@
 //! * [`listen`], [`tls`]: connections and certificates
 
 pub mod app;
+pub mod budget;
 pub mod context;
 pub mod docs;
 pub mod error;

@@ -167,9 +167,9 @@ pub async fn resolve(
             "debe ser JSON",
         )));
     }
-    let refusal = Entry::new(actor, "resolution.create");
-    let actor = actor.clone();
     let id = resolution.appointment_id;
+    let refusal = Entry::new(actor, "resolution.create").on(Object::Appointment, id);
+    let actor = actor.clone();
     let (resolution, mail_to) = app
         .write(refusal, move |tx| {
             let appointment = appointments::by_id(tx, id)?.ok_or(NO_APPOINTMENT)?;

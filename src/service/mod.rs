@@ -112,7 +112,7 @@ impl App {
 
     /// Leaves a trace of what the throttle keeps out from now on: `entry` with what was closed.
     /// Those who are refused leave none, since they could fill the log without the cost of a hash.
-    fn note_closed(&self, entry: Entry, closed: Closed) -> Result<(), Error> {
+    fn note_closed(&self, entry: &Entry, closed: Closed) -> Result<(), Error> {
         let named = [(closed.account, "account"), (closed.address, "address")];
         for (_, what) in named.into_iter().filter(|(closed, _)| *closed) {
             let entry = entry.clone().outcome(Outcome::Denied);

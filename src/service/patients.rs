@@ -1,8 +1,12 @@
 //! Patients: register, show, edit, block.
 
+use std::sync::Arc;
+
+use super::sessions::{choose_password, throttle_key, verify};
 use super::{App, Error, address, policy};
 use crate::auth::Secret;
 use crate::auth::password::{PasswordHash, PasswordPolicy};
+use crate::auth::token::Audience;
 use crate::domain::account::Email;
 use crate::domain::actor::Actor;
 use crate::domain::audit::{Entry, Object, Outcome};
@@ -12,7 +16,7 @@ use crate::limits;
 use crate::store::idempotency::{self, IdempotencyKey};
 use crate::store::patients::Unique;
 use crate::store::sessions::{self, Owner};
-use crate::store::{Lane, Read, WriteTx, patients};
+use crate::store::{Read, WriteTx, patients};
 
 const NO_PATIENT: Error = Error::NotFound("User not found");
 
@@ -258,12 +262,25 @@ const fn block_action(blocked: bool) -> &'static str {
     }
 }
 
-/// The acting patient chooses another password. All their other sessions end.
+/// The acting patient chooses another password. All their other sessions end. Goes on when the
+/// caller hangs up, as [`super::sessions::log_in`] does.
 ///
 /// # Errors
 /// [`Error::WrongPassword`] when the current one is not right, [`Error::Invalid`] when the new one
 /// is not acceptable, [`Error::Throttled`] after too many wrong ones.
 pub async fn change_password(
+    app: &Arc<App>,
+    actor: &Actor,
+    current: Secret,
+    new: Secret,
+) -> Result<(), Error> {
+    let (app, actor) = (Arc::clone(app), actor.clone());
+    tokio::spawn(async move { try_change_password(&app, &actor, current, new).await })
+        .await
+        .unwrap_or_else(|error| Err(Error::Internal(error.to_string())))
+}
+
+async fn try_change_password(
     app: &App,
     actor: &Actor,
     current: Secret,
@@ -275,30 +292,22 @@ pub async fn change_password(
         .read(move |tx| patients::login_by_id(tx, id)?.ok_or(NO_PATIENT))
         .await?;
     check_password(&new, &[&login.dni, &login.email]).map_err(Error::invalid("new_password"))?;
-    let key = format!("password:{id}");
+    let key = throttle_key(Audience::Patient, Some(Owner::Patient(id)), "");
     let attempt = app
         .throttle
         .check(&key, address(actor), || app.monotonic_ms())
         .await?;
     let stored = PasswordHash::parse(&login.password_hash).ok();
-    if !app.hasher.verify(current, stored).await? {
-        let closed = attempt.record_failure(app.monotonic_ms());
+    let (verified, closed) = verify(app, attempt, current, stored).await?;
+    if !verified {
         let entry = Entry::new(actor, "patient.change_password").outcome(Outcome::Denied);
         app.store.note_access(entry)?;
-        app.note_closed(Entry::new(actor, "throttle.close"), closed)?;
+        app.note_closed(&Entry::new(actor, "throttle.close"), closed)?;
         return Err(Error::WrongPassword);
     }
-    attempt.record_success();
-    let hash = app.hasher.hash(&new).await?.to_stored();
-    let actor = actor.clone();
-    app.store
-        .write(Lane::Interactive, move |tx| {
-            patients::set_password(tx, id, &hash, false)?;
-            sessions::revoke_all(tx, Owner::Patient(id), actor.session.as_deref())?;
-            sessions::forget_recoveries(tx, Owner::Patient(id))?;
-            Ok(tx.audit(&Entry::new(&actor, "patient.change_password").on(Object::Patient, id))?)
-        })
-        .await
+    let hash = app.hasher.hash(&new).await?;
+    let entry = Entry::new(actor, "patient.change_password").on(Object::Patient, id);
+    choose_password(app, entry, Owner::Patient(id), login.password_hash, &hash).await
 }
 
 /// Blocks a patient, or lets a blocked one in again. A toggle cannot be repeated safely by what it

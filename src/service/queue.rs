@@ -219,7 +219,7 @@ pub async fn prioritize(
             "diga por qué este paciente pasa antes",
         )));
     }
-    let refusal = Entry::new(actor, "queue.prioritize");
+    let refusal = Entry::new(actor, "queue.prioritize").on(Object::QueueEntry, placement);
     let actor = actor.clone();
     app.write(refusal, move |tx| {
         let entry = queue::by_placement(tx, placement)?.ok_or(NO_ENTRY)?;

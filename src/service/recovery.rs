@@ -4,14 +4,14 @@
 //! a short time, and ends every session of its account.
 
 use super::mail::Mail;
-use super::sessions::{after, store_password, who};
+use super::sessions::{after, concerning, store_password, throttle_key, who};
 use super::{App, Error, address, patients as patients_service, policy, staff as staff_service};
 use crate::auth::Secret;
 use crate::auth::opaque::{DeskCode, OpaqueToken, Purpose};
 use crate::auth::throttle::Tried;
 use crate::auth::token::Audience;
 use crate::domain::actor::{Actor, Role};
-use crate::domain::audit::{Entry, Object, Outcome};
+use crate::domain::audit::{Entry, Outcome};
 use crate::domain::patient::{NewPatient, Patient};
 use crate::store::sessions::{self, Owner, RecoveryKind};
 use crate::store::{Lane, Read, patients, staff};
@@ -27,12 +27,15 @@ pub async fn request_mail(
     audience: Audience,
     name: &str,
 ) -> Result<(), Error> {
+    let name = name.trim().to_owned();
+    let called = name.clone();
+    let known = app
+        .store
+        .read(move |tx| recipient(tx, audience, &called))
+        .await?;
     // Each request counts: mail is a way to annoy people.
-    let key = format!(
-        "recovery:{}:{}",
-        audience.as_str(),
-        name.trim().to_lowercase()
-    );
+    let account = throttle_key(audience, known.map(|(owner, _)| owner), &name);
+    let key = format!("recovery:{account}");
     let attempt = app
         .throttle
         .check_for(Tried::RecoveryMail, &key, address(actor), || {
@@ -40,9 +43,9 @@ pub async fn request_mail(
         })
         .await?;
     let closed = attempt.record_failure(app.monotonic_ms());
-    app.note_closed(Entry::new(actor, "throttle.close"), closed)?;
+    app.note_closed(&Entry::new(actor, "throttle.close"), closed)?;
     let token = OpaqueToken::generate(Purpose::Recovery, &*app.random)?;
-    let (digest, name, actor) = (token.digest(), name.trim().to_owned(), actor.clone());
+    let (digest, actor) = (token.digest(), actor.clone());
     let lifetime = match audience {
         Audience::Patient => app.lifetimes.patient_recovery,
         Audience::Staff => app.lifetimes.staff_recovery,
@@ -83,13 +86,6 @@ fn recipient(
             staff::by_name(tx, name)?.map(|staff| (Owner::Staff(staff.id), staff.email))
         }
     })
-}
-
-pub(super) fn concerning(entry: Entry, owner: Owner) -> Entry {
-    match owner {
-        Owner::Patient(id) => entry.of_patient(id).on(Object::Patient, id),
-        Owner::Staff(id) => entry.on(Object::Staff, id),
-    }
 }
 
 /// Makes a one-time code for a patient, to be read out at the desk.
@@ -173,7 +169,7 @@ pub async fn reset(app: &App, actor: &Actor, code: &str, password: Secret) -> Re
             let closed = attempt.record_failure(app.monotonic_ms());
             let entry = Entry::new(actor, "recovery.reset").outcome(Outcome::Denied);
             app.store.note_access(entry)?;
-            app.note_closed(Entry::new(actor, "throttle.close"), closed)?;
+            app.note_closed(&Entry::new(actor, "throttle.close"), closed)?;
         }
         Err(_) => {}
     }

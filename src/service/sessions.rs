@@ -5,17 +5,16 @@
 
 use std::sync::Arc;
 
-use super::recovery::concerning;
 use super::session_cache::{self, CachedSession};
 use super::{App, Error, address};
 use crate::auth::Secret;
 use crate::auth::opaque::{OpaqueToken, Purpose};
 use crate::auth::password::PasswordHash;
-use crate::auth::refresh::{RefreshDecision, decide};
+use crate::auth::refresh::{FamilyState, RefreshDecision, decide};
 use crate::auth::throttle::{Attempt, Closed};
 use crate::auth::token::{Audience, Claims, TokenError};
 use crate::domain::actor::{Actor, Role, Who};
-use crate::domain::audit::{Entry, Outcome};
+use crate::domain::audit::{Entry, Object, Outcome};
 use crate::domain::time::Timestamp;
 use crate::limits;
 use crate::store::sessions::{self, Owner, Presented, SessionStatus};
@@ -70,12 +69,13 @@ async fn try_log_in(
     name: &str,
     password: Secret,
 ) -> Result<Tokens, Error> {
-    let key = format!("{}:{}", audience.as_str(), name.trim().to_lowercase());
+    let account = find(app, audience, name.trim().to_owned()).await?;
+    let known = account.as_ref().map(|found| found.owner);
+    let key = throttle_key(audience, known, name);
     let attempt = app
         .throttle
         .check(&key, address(actor), || app.monotonic_ms())
         .await?;
-    let account = find(app, audience, name.trim().to_owned()).await?;
     // A damaged hash is a failed log-in that costs the same; `islet doctor` reports it.
     let stored = account
         .as_ref()
@@ -86,10 +86,15 @@ async fn try_log_in(
         if let Some(account) = &account {
             entry = concerning(entry, account.owner);
         }
-        app.note_closed(entry, closed)?;
+        app.note_closed(&entry, closed)?;
     }
     let Some(account) = account.filter(|_| verified) else {
-        note_refusal(app, actor, None, "wrong name or password").await?;
+        let mut entry = Entry::new(actor, "session.log_in").detail("wrong name or password");
+        if let Some(owner) = known {
+            // Whose account it is; not who tried.
+            entry = concerning(entry, owner);
+        }
+        note_refusal(app, entry).await?;
         return Err(Error::BadCredentials);
     };
     let legacy = stored.as_ref().is_some_and(PasswordHash::is_wrapped);
@@ -104,7 +109,8 @@ async fn try_log_in(
         None
     };
     if let Some((error, reason)) = refused {
-        note_refusal(app, actor, Some(account.owner), reason).await?;
+        let actor = actor.becomes(who(account.owner, Role::Staff), None);
+        note_refusal(app, Entry::new(&actor, "session.log_in").detail(reason)).await?;
         return Err(error);
     }
     let rehashed = match stored {
@@ -114,8 +120,23 @@ async fn try_log_in(
     begin(app, actor, audience, account, rehashed, legacy).await
 }
 
-/// Checks the password and counts the outcome.
-async fn verify(
+/// What failures are counted by: the account, by whichever of its names it was called, or else the
+/// name that was tried.
+pub(super) fn throttle_key(audience: Audience, account: Option<Owner>, name: &str) -> String {
+    match account {
+        Some(Owner::Patient(id)) => format!("patient:{id}"),
+        Some(Owner::Staff(id)) => format!("staff:{id}"),
+        None => format!(
+            "unknown:{}:{}",
+            audience.as_str(),
+            name.trim().to_lowercase()
+        ),
+    }
+}
+
+/// Checks the password and counts the outcome. Must run on a task of its own, which goes on when the
+/// caller hangs up: otherwise anybody could spend the node's hashes without ever being throttled.
+pub(super) async fn verify(
     app: &App,
     attempt: Attempt,
     password: Secret,
@@ -185,6 +206,8 @@ async fn begin(
             Ok(tx.audit(&Entry::new(&actor, "session.log_in"))?)
         })
         .await?;
+    let generation = FamilyState::begin(0).generation;
+    let session = (session, generation);
     tokens(app, audience, owner, account.subject, session, &refresh)
 }
 
@@ -198,6 +221,43 @@ fn credentials(tx: &impl Read, owner: Owner) -> Result<Option<(String, bool)>, E
             staff::by_id(tx, id)?.map(|it| (it.password_hash, it.blocked || it.role.is_none()))
         }
     })
+}
+
+/// Replaces the password of the acting account and ends its other sessions. `former` is the hash
+/// that the request was checked against.
+///
+/// # Errors
+/// [`Error::Unauthenticated`] when the session has ended or the account was blocked since the
+/// request came in, [`Error::Busy`] when somebody else has replaced the password.
+pub(super) async fn choose_password(
+    app: &App,
+    entry: Entry,
+    owner: Owner,
+    former: String,
+    hash: &PasswordHash,
+) -> Result<(), Error> {
+    let (hash, refusal) = (hash.to_stored(), entry.clone());
+    let write = app.store.write(Lane::Interactive, move |tx| {
+        // Looked at again: a hash takes long, and who is put out meanwhile must stay out.
+        let session = entry.actor.session.as_deref().unwrap_or_default();
+        let status = sessions::status(tx, session)?.filter(|it| !it.revoked && it.owner == owner);
+        match credentials(tx, owner)? {
+            Some((stored, false)) if status.is_some() && stored == former => {}
+            Some((_, false)) if status.is_some() => return Err(Error::Busy),
+            _ => return Err(Error::Unauthenticated),
+        }
+        store_password(tx, owner, &hash, false)?;
+        sessions::revoke_all(tx, owner, Some(session))?;
+        sessions::forget_recoveries(tx, owner)?;
+        Ok(tx.audit(&entry)?)
+    });
+    let result = write.await;
+    if matches!(result, Err(Error::Unauthenticated)) {
+        let refusal = refusal.outcome(Outcome::Denied);
+        app.store
+            .note_access(refusal.detail("the session has ended"))?;
+    }
+    result
 }
 
 /// Stores a new password hash of either kind of account.
@@ -214,19 +274,8 @@ pub(super) fn store_password(
     Ok(())
 }
 
-async fn note_refusal(
-    app: &App,
-    actor: &Actor,
-    owner: Option<Owner>,
-    reason: &'static str,
-) -> Result<(), Error> {
-    let mut entry = Entry::new(actor, "session.log_in")
-        .outcome(Outcome::Denied)
-        .detail(reason);
-    if let Some(owner) = owner {
-        entry.actor = actor.becomes(who(owner, Role::Staff), None);
-        entry.patient_id = entry.actor.patient_id();
-    }
+async fn note_refusal(app: &App, entry: Entry) -> Result<(), Error> {
+    let entry = entry.outcome(Outcome::Denied);
     app.store
         .write(Lane::Essential, move |tx| Ok(tx.audit(&entry)?))
         .await
@@ -237,7 +286,7 @@ fn tokens(
     audience: Audience,
     owner: Owner,
     subject: String,
-    session_id: String,
+    (session_id, generation): (String, u64),
     refresh: &OpaqueToken,
 ) -> Result<Tokens, Error> {
     let (Owner::Patient(user_id) | Owner::Staff(user_id)) = owner;
@@ -249,6 +298,7 @@ fn tokens(
         subject,
         user_id,
         session_id,
+        generation,
         issued_at_s,
         expires_at_s,
     };
@@ -278,7 +328,7 @@ pub async fn refresh(
     let (digest, next_digest, lifetime) =
         (presented.digest(), next.digest(), app.lifetimes.refresh);
     let actor = actor.clone();
-    let (found, subject) = app
+    let (found, generation, subject) = app
         .store
         .write(Lane::Essential, move |tx| {
             let found = sessions::presented(tx, &digest)?.ok_or(Error::BadRefreshToken)?;
@@ -311,10 +361,13 @@ pub async fn refresh(
             }
             let expires_at = after(tx.now(), lifetime);
             sessions::advance(tx, &found.session_id, &family, &next_digest, expires_at)?;
-            Ok(tx.audit(&entry)?.with(Ok((found, subject))))
+            Ok(tx
+                .audit(&entry)?
+                .with(Ok((found, family.generation, subject))))
         })
         .await??;
-    tokens(app, audience, found.owner, subject, found.session_id, &next)
+    let session = (found.session_id, generation);
+    tokens(app, audience, found.owner, subject, session, &next)
 }
 
 /// The subject of new tokens, when the account may still be used and is of this audience.
@@ -405,10 +458,15 @@ async fn match_session(app: &App, audience: Audience, token: &str) -> Result<Cac
     let Some(status) = status else {
         return Err(Error::Unauthenticated);
     };
+    let who = identify(&status, &claims).ok_or(Error::Unauthenticated)?;
+    if claims.generation == status.generation && !status.generation_used {
+        let id = claims.session_id.clone();
+        app.store.note_session_use(id, claims.generation)?;
+    }
     let session = CachedSession {
         epoch,
         expires_at_s: claims.expires_at_s,
-        who: identify(&status, &claims).ok_or(Error::Unauthenticated)?,
+        who,
         session_id: claims.session_id.into(),
         password_reset_required: status.password_reset_required,
     };
@@ -426,6 +484,14 @@ fn identify(status: &SessionStatus, claims: &Claims) -> Option<Who> {
             Some(Who::Staff(id, role))
         }
         _ => None,
+    }
+}
+
+/// An entry about an account.
+pub(super) fn concerning(entry: Entry, owner: Owner) -> Entry {
+    match owner {
+        Owner::Patient(id) => entry.of_patient(id).on(Object::Patient, id),
+        Owner::Staff(id) => entry.on(Object::Staff, id),
     }
 }
 

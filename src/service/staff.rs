@@ -1,5 +1,6 @@
 //! Staff accounts: register, show, change one's own password and address, block.
 
+use super::sessions::choose_password;
 use super::{App, Error, policy};
 use crate::auth::Secret;
 use crate::auth::password::PasswordPolicy;
@@ -8,7 +9,6 @@ use crate::domain::actor::{Actor, Role};
 use crate::domain::audit::{Entry, Object};
 use crate::domain::text::Invalid;
 use crate::limits;
-use crate::store::Lane;
 use crate::store::idempotency::{self, IdempotencyKey};
 use crate::store::sessions::{self, Owner};
 use crate::store::staff::{self, Staff};
@@ -100,16 +100,9 @@ pub async fn change_password(app: &App, actor: &Actor, password: Secret) -> Resu
     let me = me(app, actor).await?;
     check_password(&password, &[&me.username, &me.email])
         .map_err(Error::invalid("new_password"))?;
-    let hash = app.hasher.hash(&password).await?.to_stored();
-    let (actor, id) = (actor.clone(), me.id);
-    app.store
-        .write(Lane::Interactive, move |tx| {
-            staff::set_password(tx, id, &hash, false)?;
-            sessions::revoke_all(tx, Owner::Staff(id), actor.session.as_deref())?;
-            sessions::forget_recoveries(tx, Owner::Staff(id))?;
-            Ok(tx.audit(&Entry::new(&actor, "staff.change_password").on(Object::Staff, id))?)
-        })
-        .await
+    let hash = app.hasher.hash(&password).await?;
+    let entry = Entry::new(actor, "staff.change_password").on(Object::Staff, me.id);
+    choose_password(app, entry, Owner::Staff(me.id), me.password_hash, &hash).await
 }
 
 /// The acting member of staff chooses another address.

@@ -1,6 +1,8 @@
 //! The use cases on a real store in a temporary directory.
 
 mod appointments;
+mod of_whom;
+mod passwords;
 mod queue;
 mod queue_race;
 mod readings;
@@ -118,7 +120,7 @@ impl Clinic {
     }
 
     /// What somebody did, newest first.
-    async fn log_of(&self, kind: &str, id: Option<i64>) -> Vec<AuditRow> {
+    async fn log_by(&self, kind: &str, id: Option<i64>) -> Vec<AuditRow> {
         let filter = AuditFilter {
             actor: Some((kind.to_owned(), id)),
             limit: 1_000,

@@ -7,6 +7,9 @@ use std::cell::RefCell;
 
 use thiserror::Error;
 
+/// Exit status after a storage failure: EX_IOERR of sysexits.h.
+const EXIT_STORAGE: i32 = 74;
+
 /// Why the store could not do something. Texts are for operators; callers map them to answers.
 #[derive(Debug, Error)]
 pub enum StoreError {
@@ -77,20 +80,27 @@ impl From<rusqlite::Error> for StoreError {
             }
             _ => Self::Sqlite(error),
         };
-        if matches!(error, Self::Storage(_) | Self::DiskFull) {
-            FAULT.replace(Some(error.again()));
+        if error.is_fatal() || matches!(error, Self::DiskFull) {
+            note_fault(&error);
         }
         error
     }
 }
 
 thread_local! {
-    /// The last disk error on this thread. A job turns errors into its caller's type, so the
-    /// writer would not see them otherwise.
+    /// The worst error of the disk or the file on this thread. A job turns errors into its caller's
+    /// type, so the thread that runs it would not see them otherwise.
     static FAULT: RefCell<Option<StoreError>> = const { RefCell::new(None) };
 }
 
-/// Takes the disk error that this thread met since the last call, if it met one.
+fn note_fault(error: &StoreError) {
+    let worst = FAULT.take().filter(StoreError::is_fatal);
+    FAULT.set(worst.or_else(|| Some(error.again())));
+}
+
+/// Takes the worst error that SQLite reported of the disk or of its file on this thread since the
+/// last call, if it did. What [`StoreError::Damaged`] says of rows that contradict each other is not
+/// among them: only one row is wrong then.
 pub(super) fn take_fault() -> Option<StoreError> {
     FAULT.take()
 }
@@ -102,12 +112,22 @@ impl StoreError {
         matches!(self, Self::Damaged(_) | Self::Storage(_))
     }
 
+    /// Ends the process if the disk can no longer be trusted. Called by the threads of the store once
+    /// they have answered whom they could.
+    pub(super) fn stop_if_fatal(&self) {
+        if self.is_fatal() {
+            tracing::error!(error = %self, "storage can no longer be trusted: stopping to start afresh");
+            std::process::exit(EXIT_STORAGE);
+        }
+    }
+
     /// The same for another caller whose write was undone together with the one that failed.
     pub(super) fn again(&self) -> Self {
         match self {
             Self::DiskFull => Self::DiskFull,
             Self::Overloaded => Self::Overloaded,
             Self::Storage(text) => Self::Storage(text.clone()),
+            Self::Damaged(text) => Self::Damaged(text.clone()),
             other => Self::Undone(other.to_string()),
         }
     }

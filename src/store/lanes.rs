@@ -1,12 +1,14 @@
-//! What waits for the writer thread: two bounded lanes of writes, and access entries.
+//! What waits for the writer thread: two bounded lanes of writes, access entries, and which sessions
+//! were used.
 //!
 //! People wait in the interactive lane. The bulk lane is for imports and changes of peers: it gets
 //! a turn when nobody waits, or after a number of batches so that it cannot starve.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
+use super::sessions::SessionUse;
 use super::{StoreError, WriteTx};
 use crate::domain::audit::Entry;
 use crate::domain::time::Timestamp;
@@ -49,6 +51,7 @@ pub(super) struct Outcome {
 pub(super) struct Batch {
     pub(super) jobs: Vec<Job>,
     pub(super) access: Vec<Access>,
+    pub(super) uses: HashSet<SessionUse>,
 }
 
 #[derive(Default)]
@@ -56,6 +59,9 @@ struct Waiting {
     interactive: VecDeque<Job>,
     bulk: VecDeque<Job>,
     access: Vec<Access>,
+    /// Written before the jobs of the next batch, so that each job knows of every use before it. No
+    /// reason for a commit of their own: one that a crash takes is noted again at the next request.
+    uses: HashSet<SessionUse>,
     /// When the oldest access entry came.
     access_since: Option<Instant>,
     batches_since_bulk: u32,
@@ -117,6 +123,23 @@ impl Lanes {
         Ok(())
     }
 
+    pub(super) fn note_use(&self, used: SessionUse) -> Result<(), StoreError> {
+        let mut waiting = self.lock();
+        if waiting.closed {
+            return Err(StoreError::Closed);
+        }
+        if waiting.uses.len() >= limits::SESSION_USES_MAX {
+            return Err(StoreError::Overloaded);
+        }
+        waiting.uses.insert(used);
+        Ok(())
+    }
+
+    /// Puts uses back that were not committed.
+    pub(super) fn restore_uses(&self, uses: HashSet<SessionUse>) {
+        self.lock().uses.extend(uses);
+    }
+
     /// Puts access entries back whose commit failed, in front of those that came since. When the
     /// node stops there is no next time.
     pub(super) fn restore_access(&self, mut entries: Vec<Access>) {
@@ -143,6 +166,7 @@ impl Lanes {
                 return Some(Batch {
                     jobs,
                     access: waiting.take_access(),
+                    uses: std::mem::take(&mut waiting.uses),
                 });
             }
             let due = waiting
@@ -154,6 +178,7 @@ impl Lanes {
                     return Some(Batch {
                         jobs: Vec::new(),
                         access: waiting.take_access(),
+                        uses: std::mem::take(&mut waiting.uses),
                     });
                 }
                 None if waiting.closed => return None,

@@ -217,6 +217,18 @@ impl Store {
         self.lanes.note_access((self.clock.now(), entry))
     }
 
+    /// Notes that an access token of this generation of a session was accepted: whoever presents an
+    /// older refresh token after that is not its owner who lost an answer. Every later write sees it.
+    ///
+    /// # Errors
+    /// [`StoreError::Overloaded`] when too many wait.
+    pub fn note_session_use(&self, session_id: String, generation: u64) -> Result<(), StoreError> {
+        self.lanes.note_use(sessions::SessionUse {
+            session_id,
+            generation,
+        })
+    }
+
     /// Whether ordinary writes find room on the disk.
     #[must_use]
     pub fn health(&self) -> Health {
@@ -228,9 +240,8 @@ impl Store {
     /// # Errors
     /// When the disk fails or the node stops.
     pub async fn verify_audit(&self) -> Result<audit::AuditReport, StoreError> {
-        // Noted before the log is read: the log may only be further than the note.
-        let noted = audit_head::read(self.path.parent().unwrap_or(&self.path));
-        let mut verifier = audit::Verifier::new(self.audit_key, noted);
+        let dir = self.path.parent().unwrap_or(&self.path);
+        let mut verifier = audit::Verifier::new(self.audit_key, dir);
         loop {
             let step = self.read(move |tx| {
                 let done = verifier.step(tx)?;

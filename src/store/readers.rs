@@ -1,4 +1,6 @@
 //! The reader threads: a connection each, a bounded queue in front, a bounded time for each read.
+//!
+//! Must never: go on after the disk failed or SQLite found its file damaged.
 
 use std::collections::VecDeque;
 use std::path::Path;
@@ -9,6 +11,7 @@ use std::time::{Duration, Instant};
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
+use super::error::take_fault;
 use super::{ReadTx, StoreError, connection};
 use crate::clock::Clock;
 use crate::limits;
@@ -51,6 +54,9 @@ impl Readers {
                 .spawn(move || {
                     while let Some(job) = queue.take() {
                         job(&mut connection, &*clock);
+                        if let Some(error) = take_fault() {
+                            error.stop_if_fatal();
+                        }
                     }
                 })
                 .map_err(|error| StoreError::Io("reader thread".into(), error))?;

@@ -48,6 +48,10 @@ impl Owner {
 pub struct SessionStatus {
     /// Whose it is.
     pub owner: Owner,
+    /// The newest generation of its tokens.
+    pub generation: u64,
+    /// Whether a token of that generation is known to have been used.
+    pub generation_used: bool,
     /// Whether it was ended: by log-out, by staff, or for misuse.
     pub revoked: bool,
     /// Whether the account may not be used.
@@ -65,13 +69,16 @@ pub struct SessionStatus {
 pub fn status(tx: &impl Read, id: &str) -> Result<Option<SessionStatus>, StoreError> {
     let sql = "SELECT s.patient_id, s.staff_id, s.revoked_at IS NOT NULL,
         coalesce(p.blocked, f.blocked), coalesce(p.password_reset_required, f.password_reset_required),
-        (SELECT max(CASE role WHEN 'admin' THEN 2 ELSE 1 END) FROM staff_role r WHERE r.staff_id = s.staff_id)
+        (SELECT max(CASE role WHEN 'admin' THEN 2 ELSE 1 END) FROM staff_role r WHERE r.staff_id = s.staff_id),
+        s.generation, s.generation_used
         FROM session s LEFT JOIN patient p ON p.id = s.patient_id LEFT JOIN staff f ON f.id = s.staff_id
         WHERE s.id = ?";
     one(tx, sql, [id], |row| {
         let rank: Option<i64> = row.get(5)?;
         Ok(SessionStatus {
             owner: Owner::from_row(row, 0)?,
+            generation: row.get::<_, i64>(6)?.cast_unsigned(),
+            generation_used: row.get(7)?,
             revoked: row.get(2)?,
             blocked: row.get(3)?,
             password_reset_required: row.get(4)?,
@@ -134,7 +141,7 @@ pub struct Presented {
 /// When the disk fails.
 pub fn presented(tx: &impl Read, digest: &[u8; 32]) -> Result<Option<Presented>, StoreError> {
     let sql = "SELECT s.patient_id, s.staff_id, s.id, t.generation, t.replaced, t.expires_at,
-               s.generation, s.issued_at, s.revoked_at IS NOT NULL
+               s.generation, s.issued_at, s.generation_used, s.revoked_at IS NOT NULL
                FROM refresh_token t JOIN session s ON s.id = t.session_id WHERE t.digest = ?";
     one(tx, sql, [digest], |row| {
         Ok(Presented {
@@ -148,9 +155,8 @@ pub fn presented(tx: &impl Read, digest: &[u8; 32]) -> Result<Option<Presented>,
             family: FamilyState {
                 generation: row.get::<_, i64>(6)?.cast_unsigned(),
                 issued_at_ms: row.get(7)?,
-                // Acceptance of access tokens is not noted: it would cost a write per request.
-                current_used: false,
-                revoked: row.get(8)?,
+                current_used: row.get(8)?,
+                revoked: row.get(9)?,
             },
         })
     })
@@ -167,11 +173,14 @@ pub fn advance(
     digest: &[u8; 32],
     expires_at: Timestamp,
 ) -> Result<(), StoreError> {
-    let sql = "UPDATE session SET generation = ?, issued_at = ?, expires_at = ? WHERE id = ?";
+    let sql =
+        "UPDATE session SET generation = ?, generation_used = ?, issued_at = ?, expires_at = ?
+               WHERE id = ?";
     tx.local(
         sql,
         params![
             generation(family)?,
+            family.current_used,
             family.issued_at_ms,
             expires_at.0,
             session_id
@@ -183,6 +192,20 @@ pub fn advance(
     let few = limits::EXPIRED_ROWS_A_WRITE;
     tx.local(sql, params![session_id, tx.now().0, few])?;
     insert_token(tx, session_id, family, digest, expires_at)
+}
+
+/// An access token of this generation of a session was accepted.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct SessionUse {
+    pub(super) session_id: String,
+    pub(super) generation: u64,
+}
+
+/// Notes it, unless the session has moved on.
+pub(super) fn note_use(tx: &WriteTx<'_>, used: &SessionUse) -> Result<(), StoreError> {
+    let sql = "UPDATE session SET generation_used = 1 WHERE id = ? AND generation = ?";
+    tx.local(sql, params![used.session_id, used.generation.cast_signed()])?;
+    Ok(())
 }
 
 /// Marks all but the newest `keep` live tokens of a generation as replaced.
@@ -242,9 +265,10 @@ pub enum RecoveryKind {
     Desk,
 }
 
-/// Stores the digest of a recovery code; those of its kind that the account had before stop
-/// working. The other kind stays: anybody can ask for a mail, and a code read out at the desk must
-/// not become worthless by it.
+/// Stores the digest of a recovery code. Anybody can ask for a mail, and nothing of what the owner
+/// has must become worthless by it: neither a code read out at the desk nor the links mailed before,
+/// of which the newest [`limits::RECOVERY_MAILS_MAX`] work until they expire. A new code of the desk
+/// replaces the former.
 ///
 /// # Errors
 /// When the disk fails.
@@ -259,13 +283,20 @@ pub fn add_recovery(
     let now = tx.now().0;
     let sql = "INSERT INTO recovery (digest, patient_id, staff_id, kind, created_at, expires_at)
                VALUES (?, ?, ?, ?, ?, ?)";
-    let kind = match kind {
-        RecoveryKind::Mail => "mail",
-        RecoveryKind::Desk => "desk",
+    let (kind, kept) = match kind {
+        RecoveryKind::Mail => ("mail", limits::RECOVERY_MAILS_MAX - 1),
+        RecoveryKind::Desk => ("desk", 0),
     };
     let column = owner.column();
-    let former = format!("DELETE FROM recovery WHERE {column} = ? AND kind = ?");
-    tx.local(&former, params![patient_id.or(staff_id), kind])?;
+    let id = patient_id.or(staff_id);
+    let expired =
+        format!("DELETE FROM recovery WHERE {column} = ? AND kind = ? AND expires_at <= ?");
+    tx.local(&expired, params![id, kind, now])?;
+    let former = format!(
+        "DELETE FROM recovery WHERE digest IN (SELECT digest FROM recovery
+         WHERE {column} = ? AND kind = ? ORDER BY created_at DESC LIMIT -1 OFFSET ?)"
+    );
+    tx.local(&former, params![id, kind, kept])?;
     let values = params![digest, patient_id, staff_id, kind, now, expires_at.0];
     tx.local(sql, values)?;
     Ok(())

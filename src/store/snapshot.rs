@@ -9,7 +9,7 @@ use std::sync::Arc;
 use rusqlite::Connection;
 use rusqlite::config::DbConfig;
 
-use super::{DATABASE_FILE, ReadTx, StoreError, connection, migrate, schema};
+use super::{DATABASE_FILE, ReadTx, StoreError, audit, connection, migrate, schema};
 use crate::clock::Clock;
 
 /// Read-only access to a node's database.
@@ -71,6 +71,22 @@ impl Snapshot {
     /// When the disk fails.
     pub fn missing_tables(&self) -> Result<Vec<String>, StoreError> {
         schema::missing_tables(&self.connection)
+    }
+
+    /// Reads the whole audit log of the node in `dir`, which this database is of, and tells what is
+    /// wrong with it. One view for each stretch: a long one would keep the write-ahead log of a
+    /// running node from being begun anew.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn verify_audit(
+        &self,
+        dir: &Path,
+        key: [u8; 32],
+    ) -> Result<audit::AuditReport, StoreError> {
+        let mut verifier = audit::Verifier::new(key, dir);
+        while !self.read(|tx| verifier.step(tx))? {}
+        Ok(verifier.report)
     }
 
     /// What SQLite's own check of the file finds; empty when it is whole.

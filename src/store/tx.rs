@@ -337,7 +337,7 @@ impl<'a> WriteTx<'a> {
     }
 
     fn append(&mut self, entry: &Entry, change: Option<ChangeRef>) -> Result<(), StoreError> {
-        let seq = self.state.audit_seq + 1;
+        let seq = next(self.state.audit_seq)?;
         let (key, head) = (self.audit_key, &self.state.audit_hash);
         let hash = audit::append(self.connection, key, head, seq, self.now, entry, change)?;
         self.state.audit_seq = seq;
@@ -349,7 +349,7 @@ impl<'a> WriteTx<'a> {
         if self.change.bytes().is_empty() {
             return Ok(None);
         }
-        let seq = self.state.change_seq + 1;
+        let seq = next(self.state.change_seq)?;
         self.state.hlc = self.state.hlc.tick(self.now.0);
         let hash = audit::change_hash(self.state.hlc.to_i64(), self.change.bytes());
         self.local(
@@ -360,6 +360,12 @@ impl<'a> WriteTx<'a> {
         self.state.change_seq = seq;
         Ok(Some(ChangeRef { seq, hash }))
     }
+}
+
+/// The number after `seq`. Logs do not grow that long, so somebody wrote it.
+fn next(seq: i64) -> Result<i64, StoreError> {
+    let damaged = || StoreError::Damaged(format!("a log claims to have {seq} entries"));
+    seq.checked_add(1).ok_or_else(damaged)
 }
 
 /// Binds a change-log value as an SQLite value without copying.

@@ -2,10 +2,11 @@
 //!
 //! It takes a batch of jobs, runs each inside a savepoint of one transaction, commits once, and
 //! only then answers. A job that fails is rolled back to its savepoint and hurts no other. A
-//! commit that fails undoes the whole batch, and each caller is told. After an I/O error the
-//! process ends: what the page cache holds can no longer be trusted (Rebello et al., "Can
+//! commit that fails undoes the whole batch, and each caller is told. After an I/O error, or when
+//! SQLite finds its file damaged, the process ends: what the page cache holds can no longer be trusted (Rebello et al., "Can
 //! Applications Recover from fsync Failures?", USENIX ATC 2020).
 
+use std::collections::HashSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
@@ -17,14 +18,13 @@ use rusqlite::Connection;
 use super::audit_head::AuditHead;
 use super::error::take_fault;
 use super::lanes::{Access, Batch, Job, Lanes, Outcome};
+use super::sessions::{SessionUse, note_use};
 use super::space::{Health, Space};
 use super::tx::{LogState, WriteTx};
 use super::wal::Wal;
 use super::{StoreError, connection};
 use crate::clock::Clock;
 
-/// Exit status after a storage failure: EX_IOERR of sysexits.h.
-const EXIT_STORAGE: i32 = 74;
 /// Exit status after a defect of the writer itself: EX_SOFTWARE of sysexits.h.
 const EXIT_DEFECT: i32 = 70;
 
@@ -97,7 +97,7 @@ impl Writer {
         let before = self.state;
         let mut replies = Vec::with_capacity(batch.jobs.len());
         let mut jobs = batch.jobs.into_iter();
-        let result = self.try_batch(&mut jobs, &batch.access, &mut replies);
+        let result = self.try_batch(&mut jobs, &batch.access, &batch.uses, &mut replies);
         if let Err(error) = &result {
             self.state = before;
             if !self.connection.is_autocommit() {
@@ -109,6 +109,9 @@ impl Writer {
             self.note_error(error);
             self.lanes.restore_access(batch.access);
         }
+        if !matches!(result, Ok(true)) {
+            self.lanes.restore_uses(batch.uses);
+        }
         if self.state.session_epoch != before.session_epoch {
             self.session_epoch
                 .store(self.state.session_epoch, Ordering::Release);
@@ -116,14 +119,15 @@ impl Writer {
         for outcome in replies {
             (outcome.reply)(result.as_ref().map(|_| ()).map_err(StoreError::again));
         }
-        self.stop_if_fatal(&result);
+        if let Err(error) = &result {
+            error.stop_if_fatal();
+        }
         if let Ok(true) = result {
-            let checkpoint = self.wal.checkpoint_if_due(&self.connection);
-            if let Err(error) = &checkpoint {
+            if let Err(error) = &self.wal.checkpoint_if_due(&self.connection) {
                 tracing::error!(%error, "a checkpoint failed");
                 self.note_error(error);
+                error.stop_if_fatal();
             }
-            self.stop_if_fatal(&checkpoint);
             self.audit_head.note(self.state.audit_head());
         }
     }
@@ -133,11 +137,13 @@ impl Writer {
         &mut self,
         jobs: &mut dyn Iterator<Item = Job>,
         access: &[Access],
+        uses: &HashSet<SessionUse>,
         replies: &mut Vec<Outcome>,
     ) -> Result<bool, StoreError> {
         self.execute("BEGIN IMMEDIATE")?;
         let before = self.state.audit_head();
         let health = self.space.recover();
+        self.note_uses(uses)?;
         for job in jobs {
             if health == Health::DiskFull && !job.essential {
                 replies.push((job.run)(Err(StoreError::DiskFull)));
@@ -158,6 +164,12 @@ impl Writer {
         self.state.save(&self.connection)?;
         self.execute("COMMIT")?;
         Ok(true)
+    }
+
+    fn note_uses(&mut self, uses: &HashSet<SessionUse>) -> Result<(), StoreError> {
+        let now = self.clock.now();
+        let tx = WriteTx::new(&self.connection, &mut self.state, &self.audit_key, now);
+        uses.iter().try_for_each(|used| note_use(&tx, used))
     }
 
     fn run_job(&mut self, job: Job, replies: &mut Vec<Outcome>) -> Result<(), StoreError> {
@@ -198,13 +210,6 @@ impl Writer {
     fn note_error(&self, error: &StoreError) {
         if matches!(error, StoreError::DiskFull) {
             self.space.note_full();
-        }
-    }
-
-    fn stop_if_fatal<T>(&self, result: &Result<T, StoreError>) {
-        if result.as_ref().is_err_and(StoreError::is_fatal) {
-            tracing::error!("storage can no longer be trusted: stopping to start afresh");
-            std::process::exit(EXIT_STORAGE);
         }
     }
 

@@ -3,7 +3,7 @@
 use reqwest::Method;
 use serde_json::json;
 
-use crate::support::Node;
+use crate::support::{Client, Node};
 
 #[tokio::test]
 async fn rubbish_bodies_are_refused() {
@@ -20,6 +20,7 @@ async fn rubbish_bodies_are_refused() {
             format!("{{\"dni\":{}1{}}}", "[".repeat(1_000), "]".repeat(1_000)).into_bytes(),
             422,
         ),
+        (vec![b' '; 200 * 1024], 422),
         (vec![b' '; 300 * 1024], 413),
         (
             json!({"dni": "1".repeat(100)}).to_string().into_bytes(),
@@ -96,5 +97,31 @@ async fn ids_that_cannot_be() {
     ] {
         let answer = admin.get(&format!("/users/user/{id}")).await;
         assert_eq!(answer.status.as_u16(), status, "{id}");
+    }
+}
+
+/// Nobody knows who sends them, so they must not be able to take much.
+#[tokio::test]
+async fn long_bodies_of_strangers_are_refused() {
+    let node = Node::seeded();
+    let (patients, office) = (node.anonymous(), Client::new(&node.backoffice_url, None));
+    let form = "application/x-www-form-urlencoded";
+    let cases = [
+        (&patients, "/token", form),
+        (&patients, "/token/revoke", form),
+        (&patients, "/reset-password", form),
+        (&patients, "/reset-password", "application/json"),
+        (&patients, "/forgot-password", "application/json"),
+        (&office, "/token", form),
+        (&office, "/recover", "application/json"),
+    ];
+    for (client, path, kind) in cases {
+        for (bytes, large) in [(8 * 1024, false), (8 * 1024 + 1, true)] {
+            let request = client.request(Method::POST, path);
+            let request = request.header("Content-Type", kind).body(vec![b' '; bytes]);
+            let answer = client.send(request).await;
+            assert!(answer.status.is_client_error(), "{path} {answer:?}");
+            assert_eq!(answer.status == 413, large, "{path} {bytes} {answer:?}");
+        }
     }
 }

@@ -59,12 +59,16 @@ async fn entries_are_found_by_who_whose_what_and_how() {
     );
     assert!(admin.iter().all(|entry| entry["actor"] == "staff:admin"));
     assert!(entries(&node, &["--actor", "patient:40123457"]).is_empty());
-    assert!(entries(&node, &["--patient", "40123457"]).is_empty());
+    // Of this one was seen what the list of all showed, and nothing else.
+    let other = entries(&node, &["--patient", "40123457"]);
+    assert_eq!(other.len(), 1, "{other:?}");
+    assert_eq!(other[0]["action"], "patient.list");
     assert!(!entries(&node, &["--patient", "40123456"]).is_empty());
     assert_eq!(entries(&node, &["--actor", "operator"]).len(), 2);
     let denied = entries(&node, &["--outcome", "denied"]);
     assert_eq!(denied.len(), 1);
     assert_eq!(denied[0]["actor"], "anonymous");
+    assert_eq!(denied[0]["patient"], "40123456");
 }
 
 #[tokio::test]
@@ -205,4 +209,26 @@ fn verify_finds_what_was_altered() {
     let report: Value = serde_json::from_str(&ended.out).unwrap();
     assert_eq!(ended.code, 3);
     assert_eq!(report["problems"].as_array().unwrap().len(), 1, "{report}");
+}
+
+/// The database agrees with itself: only the note beside it tells.
+#[tokio::test]
+async fn verify_and_doctor_find_an_end_that_was_cut_off() {
+    let node = busy_node().await;
+    node.admin().await.get("/users/").await.expect(200);
+    let (_, dir) = node.stop();
+    let dir = dir.unwrap();
+    let data = dir.path().join("node");
+    islet_ok(&data, &["audit", "verify"]);
+    let db = rusqlite::Connection::open(data.join("islet.db")).unwrap();
+    db.execute_batch(
+        "DROP TRIGGER audit_entry_no_delete;
+         DELETE FROM audit_entry WHERE action = 'patient.list' AND seq = (SELECT audit_seq FROM replica);
+         UPDATE replica SET audit_seq = (SELECT max(seq) FROM audit_entry), audit_hash =
+             (SELECT hash FROM audit_entry ORDER BY seq DESC LIMIT 1)",
+    )
+    .unwrap();
+    drop(db);
+    islet(&data, &["audit", "verify"]).refused(3, "its end was cut off");
+    islet(&data, &["doctor"]).refused(3, "its end was cut off");
 }

@@ -17,6 +17,7 @@ mod support;
 mod block_log;
 mod check;
 mod cost;
+mod damage;
 mod disk;
 mod disk_full;
 mod io_error;

@@ -24,7 +24,6 @@ use argon2::{Algorithm, Argon2, Block, Params, Version};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 use thiserror::Error;
-use zeroize::Zeroizing;
 
 use super::normalize;
 use crate::auth::{RandomError, Secret};
@@ -52,9 +51,6 @@ pub enum HashError {
     /// The system gave no random bytes for the salt.
     #[error(transparent)]
     Random(#[from] RandomError),
-    /// The legacy hash to be wrapped is not 64 hexadecimal digits.
-    #[error("a legacy password hash must be 64 hexadecimal digits (SHA-256)")]
-    LegacyHex,
     /// The computation itself failed, for instance for lack of memory.
     #[error("the password could not be hashed, perhaps for lack of memory; try again")]
     Internal,
@@ -201,21 +197,10 @@ impl PasswordHash {
         Self::fresh(Scheme::Direct, normalize(password).expose(), salt, memory)
     }
 
-    /// Wraps `hex`, the legacy backend's SHA-256 in hexadecimal. Blocks for some 100 ms; an import
-    /// calls it in a loop with one [`Memory`] and a fresh random salt each time.
-    ///
-    /// # Errors
-    /// [`HashError::LegacyHex`] if `hex` is not 64 hexadecimal digits.
-    pub fn wrap_legacy_hex(
-        hex: &Secret,
-        salt: [u8; SALT_BYTES],
-        memory: &mut Memory,
-    ) -> Result<Self, HashError> {
-        let hex = Zeroizing::new(hex.expose().trim().to_ascii_lowercase());
-        if hex.len() != 64 || !hex.bytes().all(|digit| digit.is_ascii_hexdigit()) {
-            return Err(HashError::LegacyHex);
-        }
-        Self::fresh(Scheme::Wrapped, &hex, salt, memory)
+    /// The hash of `hex`, a SHA-256 in hexadecimal of the system before.
+    #[cfg(test)]
+    pub(crate) fn wrapped(hex: &str) -> Self {
+        Self::fresh(Scheme::Wrapped, hex, [7; SALT_BYTES], &mut Memory::new()).unwrap()
     }
 
     fn fresh(

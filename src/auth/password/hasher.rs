@@ -10,6 +10,7 @@
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+#[cfg(test)]
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -54,6 +55,7 @@ pub struct PasswordHasher {
     queue: Arc<Semaphore>,
     idle_threads: Arc<Semaphore>,
     wait: Duration,
+    #[cfg(test)]
     started: Arc<AtomicU64>,
     random: Arc<dyn Random>,
 }
@@ -77,6 +79,7 @@ impl PasswordHasher {
             queue: Arc::new(Semaphore::new(limits.queue)),
             idle_threads: Arc::new(Semaphore::new(limits.threads)),
             wait: limits.wait,
+            #[cfg(test)]
             started: Arc::default(),
             random,
         })
@@ -90,16 +93,6 @@ impl PasswordHasher {
         let password = password.clone();
         let salt = self.salt()?;
         self.run(move |memory| PasswordHash::compute(&password, salt, memory))
-            .await?
-    }
-
-    /// Wraps a legacy SHA-256 hex, see [`PasswordHash::wrap_legacy_hex`].
-    ///
-    /// # Errors
-    /// [`HashError::LegacyHex`] for anything else than 64 hexadecimal digits.
-    pub async fn wrap_legacy_hex(&self, hex: Secret) -> Result<PasswordHash, HashError> {
-        let salt = self.salt()?;
-        self.run(move |memory| PasswordHash::wrap_legacy_hex(&hex, salt, memory))
             .await?
     }
 
@@ -122,9 +115,9 @@ impl PasswordHasher {
         .await?
     }
 
-    /// Number of hashes begun since the start, for metrics.
-    #[must_use]
-    pub fn hashes_started(&self) -> u64 {
+    /// Number of hashes begun since the start.
+    #[cfg(test)]
+    pub(crate) fn hashes_started(&self) -> u64 {
         self.started.load(Ordering::Relaxed)
     }
 
@@ -146,11 +139,13 @@ impl PasswordHasher {
             .map_err(|_| HashError::Busy)?
             .map_err(|_| HashError::Internal)?;
         let (reply, answer) = oneshot::channel();
+        #[cfg(test)]
         let started = Arc::clone(&self.started);
         let job: Job = Box::new(move |memory| {
             // The thread counts as busy until its work is done, even if the caller is gone.
             let _thread = thread;
             if !reply.is_closed() {
+                #[cfg(test)]
                 started.fetch_add(1, Ordering::Relaxed);
                 let _ = reply.send(work(memory));
             }

@@ -52,7 +52,7 @@ impl Forge {
 
 fn payload() -> Value {
     json!({"iss": "nodo-1", "aud": "islet:patient", "sub": "40123456", "exp": NOW_S + 60,
-           "iat": NOW_S, "jti": "s-1", "uid": 7})
+           "iat": NOW_S, "jti": "s-1", "gen": 3, "uid": 7})
 }
 
 fn message(header: &[u8], payload: &[u8]) -> String {
@@ -253,7 +253,7 @@ fn headers(forge: &Forge, cases: &mut Vec<(String, String)>) {
 }
 
 fn claims(forge: &Forge, cases: &mut Vec<(String, String)>) {
-    for name in ["iss", "aud", "sub", "exp", "iat", "jti", "uid"] {
+    for name in ["iss", "aud", "sub", "exp", "iat", "jti", "gen", "uid"] {
         cases.push((
             format!("no {name}"),
             forge.with_claims(&json!({ name: null })),
@@ -291,6 +291,8 @@ fn claims(forge: &Forge, cases: &mut Vec<(String, String)>) {
         ("user id is text", json!({"uid": "7"})),
         ("user id is a fraction", json!({"uid": 7.5})),
         ("user id is huge", json!({"uid": u64::MAX})),
+        ("generation is text", json!({"gen": "3"})),
+        ("generation is negative", json!({"gen": -1})),
         ("exp is text", json!({"exp": "9999999999"})),
         ("exp is a fraction", json!({"exp": 9_999_999_999.5})),
         ("exp is huge", json!({"exp": 1e300})),

@@ -10,6 +10,7 @@ fn claims() -> Claims {
         subject: "40123456".to_owned(),
         user_id: 9_007_199_254_740_991,
         session_id: "s-1".to_owned(),
+        generation: 3,
         issued_at_s: 1_000,
         expires_at_s: 2_800,
     }

@@ -1,7 +1,5 @@
 //! JSON bodies.
 
-use std::sync::Arc;
-
 use axum::extract::{FromRequest, Request};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
@@ -10,8 +8,9 @@ use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visi
 use serde_json::{Map, Value, json};
 
 use super::{Fields, Issue, Unprocessable};
-use crate::http::context::RequestId;
-use crate::http::error::Problem;
+use crate::http::budget::{Budget, Held};
+use crate::http::context::Anonymous;
+use crate::http::error::{ApiError, Problem};
 use crate::limits;
 
 /// Deepest nesting of a JSON body. The deepest legitimate one has three levels.
@@ -29,7 +28,7 @@ impl<S: Send + Sync> FromRequest<S> for JsonBody {
     type Rejection = Response;
 
     async fn from_request(request: Request, _state: &S) -> Result<Self, Response> {
-        let bytes = bytes(request).await?;
+        let (bytes, _held) = bytes(request).await?;
         if bytes.iter().all(u8::is_ascii_whitespace) {
             let (kind, msg) = ("missing", "Field required".to_owned());
             let issue = Issue {
@@ -48,7 +47,7 @@ impl<S: Send + Sync> FromRequest<S> for OptionalJsonBody {
     type Rejection = Response;
 
     async fn from_request(request: Request, _state: &S) -> Result<Self, Response> {
-        let bytes = bytes(request).await?;
+        let (bytes, _held) = bytes(request).await?;
         if bytes.iter().all(u8::is_ascii_whitespace) || bytes == b"null" {
             return Ok(Self(Fields::new("body", Map::new())));
         }
@@ -56,55 +55,73 @@ impl<S: Send + Sync> FromRequest<S> for OptionalJsonBody {
     }
 }
 
-/// The whole body, up to [`limits::BODY_BYTES_MAX`].
+/// Request extension: it is known who sends the body, so it may be as long as a form.
+#[derive(Clone, Copy, Debug)]
+pub struct KnownSender;
+
+/// The whole body, and the room that it takes up until it was parsed.
 ///
-/// What goes beyond is read and thrown away up to a further bound: an answer while the client
+/// What goes beyond a bound is read and thrown away up to a further one: an answer while the client
 /// still sends would reach it as a broken connection, not as a text that says what is wrong.
-pub(super) async fn bytes(request: Request) -> Result<Vec<u8>, Response> {
-    let id = request
-        .extensions()
-        .get::<RequestId>()
-        .map(|id| Arc::clone(&id.id));
-    let mut body = request.into_body();
-    let (mut bytes, mut seen) = (Vec::new(), 0);
+pub(super) async fn bytes(request: Request) -> Result<(Vec<u8>, Held), Response> {
+    let (parts, mut body) = request.into_parts();
+    let Anonymous(sender) = Anonymous::of(&parts);
+    let budget = parts.extensions.get::<Budget>();
+    let most = match parts.extensions.get::<KnownSender>() {
+        Some(KnownSender) => limits::BODY_BYTES_MAX,
+        None => limits::UNKNOWN_BODY_BYTES_MAX,
+    };
+    let (mut bytes, mut held, mut seen) = (Vec::new(), Held::default(), 0);
+    let mut room = true;
     while let Some(frame) = body.frame().await {
         let Ok(frame) = frame else {
             return Err(refuse(
                 StatusCode::BAD_REQUEST,
                 "body_unreadable",
                 "No se pudo leer lo enviado. Intente de nuevo.",
-                id,
+                sender.request_id.as_deref(),
             ));
         };
         let Ok(data) = frame.into_data() else {
             continue;
         };
         seen += data.len();
-        if seen <= limits::BODY_BYTES_MAX {
-            bytes.extend_from_slice(&data);
-        } else if seen > limits::BODY_BYTES_DRAINED_MAX {
+        if seen > limits::BODY_BYTES_DRAINED_MAX {
             break;
         }
+        let mut take = |budget: &Budget| budget.take_body(data.len(), &mut held);
+        room = room && (seen > most || budget.is_some_and(&mut take));
+        if seen <= most && room {
+            bytes.extend_from_slice(&data);
+        } else {
+            (bytes, held) = (Vec::new(), Held::default());
+        }
     }
-    if seen > limits::BODY_BYTES_MAX {
-        let detail = "Lo enviado es demasiado grande: se aceptan hasta 256 KiB.";
+    if seen > most {
+        let detail = format!(
+            "Lo enviado es demasiado grande: se aceptan hasta {} KiB.",
+            most / 1024
+        );
         return Err(refuse(
             StatusCode::PAYLOAD_TOO_LARGE,
             "body_too_large",
-            detail,
-            id,
+            &detail,
+            sender.request_id.as_deref(),
         ));
     }
-    Ok(bytes)
+    if !room {
+        return Err(ApiError::new(crate::service::Error::Busy, &sender).into_response());
+    }
+    Ok((bytes, held))
 }
 
-fn refuse(status: StatusCode, code: &str, detail: &str, request_id: Option<Arc<str>>) -> Response {
+fn refuse(status: StatusCode, code: &str, detail: &str, request_id: Option<&str>) -> Response {
     let (code, detail) = (code.to_owned(), detail.to_owned());
     Problem {
         status: status.as_u16(),
         detail,
         code,
-        request_id: request_id.as_deref().map(str::to_owned),
+        request_id: request_id.map(str::to_owned),
     }
     .into_response()
 }

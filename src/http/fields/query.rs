@@ -36,7 +36,7 @@ impl<S: Send + Sync> FromRequest<S> for FormBody {
     type Rejection = Response;
 
     async fn from_request(request: Request, _state: &S) -> Result<Self, Response> {
-        let bytes = body::bytes(request).await?;
+        let (bytes, _held) = body::bytes(request).await?;
         let text = str::from_utf8(&bytes).map_err(|_| not_utf8("body").into_response())?;
         pairs("body", text)
             .map(Self)

@@ -6,9 +6,12 @@ use serde_json::json;
 
 use super::*;
 use crate::domain::glucose::ReadingType;
+use crate::http::budget::Budget;
 
 async fn json_body(bytes: &[u8]) -> Result<Fields, Response> {
-    let request = Request::new(Body::from(bytes.to_vec()));
+    let mut request = Request::new(Body::from(bytes.to_vec()));
+    request.extensions_mut().insert(KnownSender);
+    request.extensions_mut().insert(Budget::default());
     JsonBody::from_request(request, &())
         .await
         .map(|body| body.0)

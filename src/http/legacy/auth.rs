@@ -11,6 +11,7 @@ use crate::auth::token::Audience;
 use crate::domain::actor::Actor;
 use crate::http::context::Anonymous;
 use crate::http::error::{ApiError, OrApiError};
+use crate::http::fields::KnownSender;
 use crate::service::{App, Error, sessions};
 
 /// A patient.
@@ -56,7 +57,7 @@ impl FromRequestParts<Arc<App>> for StaffChoosingPassword {
 }
 
 async fn authenticate(
-    parts: &Parts,
+    parts: &mut Parts,
     app: &App,
     audience: Audience,
     reset_allowed: bool,
@@ -65,9 +66,11 @@ async fn authenticate(
     let Some(token) = bearer(parts) else {
         return Err(ApiError::new(Error::Unauthenticated, &anonymous));
     };
-    sessions::authenticate(app, &anonymous, audience, token, reset_allowed)
+    let actor = sessions::authenticate(app, &anonymous, audience, token, reset_allowed)
         .await
-        .or_error(&anonymous)
+        .or_error(&anonymous)?;
+    parts.extensions.insert(KnownSender);
+    Ok(actor)
 }
 
 /// The token of `Authorization: Bearer <token>` (RFC 6750). Two such headers are none.

@@ -15,6 +15,7 @@ use utoipa_axum::routes;
 
 use super::{Bearer, token};
 use crate::auth::token::Audience;
+use crate::http::app::HttpOptions;
 use crate::service::App;
 
 #[derive(OpenApi)]
@@ -65,8 +66,8 @@ pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
 }
 
 /// The router with its pages.
-pub fn router(app: &Arc<App>) -> Router {
-    super::build(app, routes())
+pub fn router(app: &Arc<App>, options: &HttpOptions) -> Router {
+    super::build(app, options, routes())
 }
 
 /// For values that are missing although their reading noted no issue: a mistake of ours.

@@ -18,17 +18,23 @@ pub use patient::router as patient;
 use std::sync::Arc;
 
 use axum::Router;
+use axum::middleware::from_fn_with_state;
 use utoipa::Modify;
 use utoipa::openapi::OpenApi;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa_axum::router::OpenApiRouter;
 
+use super::app::HttpOptions;
+use super::budget;
 use crate::service::App;
 
 /// Turns documented routes into a router with the description beside it.
-fn build(app: &Arc<App>, routes: OpenApiRouter<Arc<App>>) -> Router {
+fn build(app: &Arc<App>, options: &HttpOptions, routes: OpenApiRouter<Arc<App>>) -> Router {
     let (router, description) = routes.with_state(Arc::clone(app)).split_for_parts();
-    router.merge(super::docs::router(&description))
+    let budget = options.budget.clone();
+    router
+        .layer(from_fn_with_state(budget, budget::answers))
+        .merge(super::docs::router(&description))
 }
 
 /// The description alone, for the committed copy.

@@ -55,7 +55,7 @@ pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
 
 /// The router with its pages.
 pub fn router(app: &Arc<App>, options: &HttpOptions) -> Router {
-    super::build(app, routes())
+    super::build(app, options, routes())
         .layer(Extension(Clinic::of(options)))
         .merge(reset::router(options))
 }

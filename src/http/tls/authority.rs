@@ -116,17 +116,6 @@ impl CertificateAuthority {
         })
     }
 
-    /// As [`Self::open`], and as [`Self::create`] if there is none.
-    ///
-    /// # Errors
-    /// As both.
-    pub fn open_or_create(dir: &Path, hosts: &[String], now: SystemTime) -> Result<Self, TlsError> {
-        match Self::open(dir) {
-            Err(TlsError::Absent(_)) => Self::create(dir, hosts, now),
-            opened => opened,
-        }
-    }
-
     /// The certificate as text, for people to install.
     #[must_use]
     pub fn pem(&self) -> &str {

@@ -111,17 +111,6 @@ impl TlsIdentity {
         self.current.get().names.to_strings()
     }
 
-    /// Makes a new leaf now.
-    ///
-    /// # Errors
-    /// As [`TlsIdentity::new`]; the old leaf stays in use.
-    pub fn renew(&self, now: SystemTime) -> Result<(), TlsError> {
-        self.replace(
-            Names::of_machine(&self.hosts, self.authority.permitted())?,
-            now,
-        )
-    }
-
     /// Makes a new leaf if a third of the life of the one in use is left, or if the machine's name
     /// or addresses changed. Answers whether it did.
     ///

@@ -216,7 +216,7 @@ async fn another_patients_readings_are_refused_and_that_is_in_the_log() {
         "unauthenticated"
     );
     assert_eq!(clinic.readings().await, 1);
-    let by_eva = clinic.log_of("patient", eva.patient_id()).await;
+    let by_eva = clinic.log_by("patient", eva.patient_id()).await;
     let said = |row: &AuditRow| (row.action.clone(), row.patient_id);
     let of_others = by_eva.iter().filter(|row| row.patient_id == Some(of_ana));
     assert_eq!(of_others.count(), 2, "{by_eva:?}");

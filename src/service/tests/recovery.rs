@@ -2,6 +2,7 @@
 
 use super::sessions::{PATIENT, STAFF};
 use super::*;
+use crate::limits;
 use crate::service::mail::MailContent;
 use crate::service::recovery;
 
@@ -226,4 +227,47 @@ async fn guessing_codes_and_asking_for_mails_is_slow_and_shuts_nobody_out() {
         ana.who
     );
     assert_eq!(clinic.app.hasher.hashes_started(), 1);
+}
+
+/// Somebody asks for mails for an account as often as the throttle lets them.
+#[tokio::test]
+async fn a_mailed_link_works_however_many_others_are_asked_for() {
+    let mut clinic = Clinic::new();
+    clinic.patient(1001).await;
+    let ask = async |clinic: &Clinic| {
+        recovery::request_mail(&clinic.app, &anonymous(), PATIENT, "p1001@clinic.test").await
+    };
+    assert_eq!(code(&ask(&clinic).await), "ok");
+    let (_, token) = clinic.mailed().unwrap();
+    for _ in 1..15 {
+        clinic.let_the_throttle_forget();
+        clinic.pass(59_000);
+        while ask(&clinic).await.is_ok() {
+            clinic.mailed();
+        }
+    }
+    assert_eq!(clinic.number("SELECT count(*) FROM recovery").await, 71);
+    assert_eq!(code(&clinic.reset(&token, CHOSEN).await), "ok");
+    assert_eq!(clinic.number("SELECT count(*) FROM recovery").await, 0);
+}
+
+#[tokio::test]
+async fn recovery_links_are_bounded_and_those_that_expired_go() {
+    let mut clinic = Clinic::new();
+    clinic.patient(1001).await;
+    let most = i64::from(limits::RECOVERY_MAILS_MAX);
+    for _ in 0..most + 5 {
+        clinic.let_the_throttle_forget();
+        let asked =
+            recovery::request_mail(&clinic.app, &anonymous(), PATIENT, "p1001@clinic.test").await;
+        assert_eq!(code(&asked), "ok");
+        clinic.mailed();
+    }
+    assert_eq!(clinic.number("SELECT count(*) FROM recovery").await, most);
+    clinic.pass(900_000);
+    clinic.let_the_throttle_forget();
+    let asked =
+        recovery::request_mail(&clinic.app, &anonymous(), PATIENT, "p1001@clinic.test").await;
+    assert_eq!(code(&asked), "ok");
+    assert_eq!(clinic.number("SELECT count(*) FROM recovery").await, 1);
 }

@@ -178,3 +178,55 @@ async fn sessions_that_are_over_do_not_pile_up() {
     assert_eq!(clinic.number("SELECT count(*) FROM session").await, 3);
     assert_eq!(clinic.number("SELECT count(*) FROM refresh_token").await, 3);
 }
+
+/// The previous token outside of the grace period, and whether its successor was used before.
+#[rstest::rstest]
+#[case::used(true, "bad_refresh_token", "unauthenticated")]
+#[case::its_answer_was_lost(false, "ok", "ok")]
+#[tokio::test]
+async fn a_replaced_token_ends_the_session_once_its_successor_was_used(
+    #[case] used: bool,
+    #[case] refreshed: &str,
+    #[case] session: &str,
+) {
+    let clinic = Clinic::new();
+    let old = clinic.logged_in().await;
+    assert_eq!(code(&clinic.authenticate(PATIENT, &old).await), "ok");
+    let next = clinic.refresh(&old).await.unwrap();
+    // An access token of the generation before shows nothing.
+    assert_eq!(code(&clinic.authenticate(PATIENT, &old).await), "ok");
+    if used {
+        assert_eq!(code(&clinic.authenticate(PATIENT, &next).await), "ok");
+        // Within the grace period it may be a straggler.
+        assert_eq!(code(&clinic.refresh(&old).await), "ok");
+    }
+    clinic.pass(31_000);
+    assert_eq!(code(&clinic.refresh(&old).await), refreshed);
+    assert_eq!(code(&clinic.authenticate(PATIENT, &next).await), session);
+}
+
+/// What was noted is not forgotten when the writes that it waits for are refused.
+#[tokio::test]
+async fn a_use_that_was_noted_waits_for_a_commit() {
+    let clinic = Clinic::new();
+    let old = clinic.logged_in().await;
+    let next = clinic.refresh(&old).await.unwrap();
+    assert_eq!(code(&clinic.authenticate(PATIENT, &next).await), "ok");
+    let unknown = crate::auth::opaque::OpaqueToken::generate(
+        crate::auth::opaque::Purpose::Refresh,
+        &SeededRandom::new(99),
+    );
+    let (unknown, actor) = (unknown.unwrap(), anonymous());
+    let refused = use_case::refresh(&clinic.app, &actor, PATIENT, unknown.expose(), NOW);
+    assert_eq!(code(&refused.await), "bad_refresh_token");
+    let used = "SELECT generation_used FROM session";
+    assert_eq!(clinic.number(used).await, 0, "nothing was committed");
+    clinic.pass(31_000);
+    assert_eq!(code(&clinic.refresh(&old).await), "bad_refresh_token");
+    assert_eq!(
+        clinic
+            .number("SELECT count(*) FROM session WHERE revoked_at > 0")
+            .await,
+        1
+    );
+}

@@ -2,12 +2,15 @@
 //!
 //! Must never: end early because an entry cannot be read; that is a finding like others.
 
-use super::super::audit_head::{Head, contradiction};
+use std::path::Path;
+
+use super::super::audit_head::{self, Head, contradiction};
 use super::super::tx::{Read, one};
 use super::{AuditRow, COLUMNS, GENESIS, StoreError, change_hash};
 use crate::limits::AUDIT_VERIFY_ROWS;
 
-/// What [`verify`] found.
+/// What is wrong with the audit log, as [`super::super::Store::verify_audit`] and
+/// [`super::super::Snapshot::verify_audit`] tell it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct AuditReport {
     /// Entries looked at.
@@ -21,19 +24,9 @@ pub struct AuditReport {
 /// Most problems listed: a log altered at its start breaks in one place, not in a million.
 const PROBLEMS_MAX: usize = 100;
 
-/// Checks the log as one snapshot holds it: the chain, the numbering, the head, and that each change
-/// is the one that its entry names. [`super::super::Store::verify_audit`] does the same without
-/// keeping a reader, and looks at the note beside the database too.
-///
-/// # Errors
-/// When the disk fails.
-pub fn verify(tx: &impl Read, key: &[u8; 32]) -> Result<AuditReport, StoreError> {
-    let mut verifier = Verifier::new(*key, None);
-    while !verifier.step(tx)? {}
-    Ok(verifier.report)
-}
-
-/// How far a verification has come. Entries never change, so it may go on in a later snapshot.
+/// Checks the chain, the numbering, the head, that each change is the one that its entry names, and
+/// that the log reaches as far as was noted beside the database. Entries never change, so it may go
+/// on in a later snapshot.
 pub(in crate::store) struct Verifier {
     key: [u8; 32],
     /// What was noted beside the database, until its entry was met.
@@ -45,10 +38,12 @@ pub(in crate::store) struct Verifier {
 }
 
 impl Verifier {
-    pub(in crate::store) fn new(key: [u8; 32], noted: Option<Head>) -> Self {
+    /// For the log of the node in `dir`. The note is read before anything of the log: the log may
+    /// only be further.
+    pub(in crate::store) fn new(key: [u8; 32], dir: &Path) -> Self {
         Self {
             key,
-            noted,
+            noted: audit_head::read(dir),
             previous: GENESIS,
             next_seq: i64::MIN,
             change_seq: 0,
@@ -65,16 +60,18 @@ impl Verifier {
         );
         let mut statement = tx.connection().prepare_cached(&sql)?;
         let mut rows = statement.query([self.next_seq, AUDIT_VERIFY_ROWS.into()])?;
-        let mut count = 0;
+        let (mut count, mut more) = (0, true);
         while let Some(row) = rows.next()? {
             count += 1;
-            let seq = row.get(0)?;
-            self.next_seq = seq + 1;
+            let seq: i64 = row.get(0)?;
+            // After the largest number there is nothing to go on with.
+            more = seq < i64::MAX;
+            self.next_seq = seq.saturating_add(1);
             let (hlc, ops): (Option<i64>, Option<Vec<u8>>) = (row.get(16)?, row.get(17)?);
             let change = hlc.zip(ops).map(|(hlc, ops)| change_hash(hlc, &ops));
             self.take(seq, AuditRow::from_row(row).ok(), change);
         }
-        if count == AUDIT_VERIFY_ROWS {
+        if count == AUDIT_VERIFY_ROWS && more {
             return Ok(false);
         }
         self.end(tx)?;
@@ -82,7 +79,8 @@ impl Verifier {
     }
 
     fn take(&mut self, seq: i64, entry: Option<AuditRow>, change: Option<[u8; 32]>) {
-        let expected = self.report.head_seq + 1;
+        // After the largest number no row comes that would be held against this.
+        let expected = self.report.head_seq.saturating_add(1);
         self.report.entries += 1;
         self.report.head_seq = seq;
         let Some(entry) = entry else {
@@ -109,7 +107,13 @@ impl Verifier {
     }
 
     fn take_change(&mut self, entry: &AuditRow, change_seq: i64, found: Option<[u8; 32]>) {
-        let (seq, expected) = (entry.seq, self.change_seq + 1);
+        let seq = entry.seq;
+        let Some(expected) = self.change_seq.checked_add(1) else {
+            self.problem(format!(
+                "entry {seq} comes after the last change that can be"
+            ));
+            return;
+        };
         if change_seq < expected {
             self.problem(format!("entry {seq} names change {change_seq} again"));
         } else if change_seq > expected {
@@ -143,10 +147,11 @@ impl Verifier {
         }
         let sql = "SELECT min(seq), max(seq) FROM change WHERE seq > ?";
         let range = one(tx, sql, [self.change_seq], |row| {
-            Ok(row.get::<_, Option<i64>>(0)?.zip(row.get(1)?))
+            Ok(row
+                .get::<_, Option<i64>>(0)?
+                .zip(row.get::<_, Option<i64>>(1)?))
         })?;
         if let Some((first, last)) = range.flatten() {
-            let _: i64 = last;
             self.problem(format!("changes {first} to {last} have no audit entry"));
         }
         let sql = "SELECT max(seq) FROM change WHERE seq < 1";

@@ -248,6 +248,7 @@ async fn lists_are_served_by_the_index_made_for_them() {
     let plans = read.await.unwrap();
     for (index, column) in [
         ("audit_by_patient", "patient_id = ?2"),
+        ("audit_of_many", "patient_id = ?2"),
         ("audit_by_staff", "actor_kind = 'staff'"),
         ("audit_by_patient", "patient_id = ?4"),
         ("audit_by_stranger", "patient_id IS NOT actor_id"),

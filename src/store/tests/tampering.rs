@@ -119,6 +119,7 @@ fn altered() -> impl Strategy<Value = String> {
     let field = prop::sample::select(vec![
         "seq = seq + 1000",
         "seq = -seq",
+        "seq = 9223372036854775807",
         "at = at + 1",
         "actor_kind = CASE actor_kind WHEN 'system' THEN 'staff' ELSE 'system' END",
         "actor_id = coalesce(actor_id, 0) + 1",
@@ -133,6 +134,7 @@ fn altered() -> impl Strategy<Value = String> {
         "request_id = coalesce(request_id, '') || 'x'",
         "change_seq = coalesce(change_seq, 0) + 1",
         "change_seq = CASE WHEN change_seq IS NULL THEN 1 END",
+        "change_seq = 9223372036854775807",
         "detail = CASE WHEN detail IS NULL THEN '' END",
         "change_hash = randomblob(32)",
         "hash = randomblob(32)",
@@ -199,6 +201,7 @@ fn changes_tampered() -> impl Strategy<Value = String> {
         "UPDATE change SET hlc = hlc + 1",
         "UPDATE change SET seq = seq + 1000",
         "UPDATE change SET seq = -seq",
+        "UPDATE change SET seq = 9223372036854775807",
         "DELETE FROM change",
         "INSERT INTO change SELECT seq + 1000, hlc, ops FROM change",
         "INSERT INTO change SELECT -seq, hlc, ops FROM change",
@@ -238,6 +241,23 @@ fn verify_finds_any_tampering() {
         prop_assert!(!found.is_empty(), "not found: {}", sql);
         prop_assert!(!later.is_empty(), "covered up: {}", sql);
     });
+}
+
+/// No number that somebody writes stops the check before its end.
+#[rstest::rstest]
+#[case::entry("UPDATE audit_entry SET seq = 9223372036854775807 WHERE seq = 5")]
+#[case::change_of_an_entry(
+    "UPDATE audit_entry SET change_seq = 9223372036854775807 WHERE change_seq = 2"
+)]
+#[case::change("UPDATE change SET seq = 9223372036854775807 WHERE seq = 2")]
+#[case::head("UPDATE replica SET audit_seq = 9223372036854775807")]
+#[tokio::test]
+async fn the_largest_number_is_a_finding_like_others(#[case] sql: &str) {
+    let (found, later) = verify_after(&history().await, sql).await;
+    assert!(
+        !found.is_empty() && !later.is_empty(),
+        "{found:?} {later:?}"
+    );
 }
 
 /// Nothing in the database itself shows it: no change is without its entry, and the head fits.

@@ -71,25 +71,6 @@ async fn an_unknown_user_costs_one_hash_and_is_false() {
 }
 
 #[tokio::test]
-async fn wrapping_runs_on_the_same_threads() {
-    let hasher = hasher(1, 1, 60);
-    // SHA-256 of `thepassword2`.
-    let hex = "72cb89c85a365bea439bbf3be6d215c0e5ded565815a4dc8ba7c02f6c0d0defd";
-    let wrapped = hasher.wrap_legacy_hex(secret(hex)).await.unwrap();
-    assert!(wrapped.is_wrapped());
-    assert!(
-        hasher
-            .verify(secret("thepassword2"), Some(wrapped))
-            .await
-            .unwrap()
-    );
-    assert_eq!(
-        hasher.wrap_legacy_hex(secret("x")).await,
-        Err(HashError::LegacyHex)
-    );
-}
-
-#[tokio::test]
 async fn a_full_queue_is_busy_and_recovers() {
     let hasher = hasher(1, 2, 60);
     let release = occupy(&hasher).await;

@@ -101,8 +101,8 @@ pub(super) async fn change_password(
         return refusal.into_response();
     }
     let (current, new) = (current.unwrap_or_default(), new.unwrap_or_default());
-    let changed =
-        patients::change_password(&app, &actor, Secret::new(current), Secret::new(new)).await;
+    let (current, new) = (Secret::new(current), Secret::new(new));
+    let changed = patients::change_password(&app, &actor, current, new).await;
     let message = MessageDto {
         status: "ok",
         message: "La contraseña fue cambiada",

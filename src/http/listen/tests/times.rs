@@ -92,7 +92,7 @@ async fn the_total_time_ends_a_body_with_408_and_a_handler_with_503() {
 async fn an_answer_about_time_has_the_form_and_the_headers_of_all() {
     let page = "http://page.test".to_owned();
     let random = Arc::new(crate::auth::SystemRandom);
-    let app = crate::http::front::wrap(app(), random, &[page]);
+    let app = crate::http::front::wrap(app(), random, &[page], Default::default());
     let limits = short(|limits| {
         limits.request_timeout = SHORT;
         limits.body_grace = SHORT / 3;

@@ -28,8 +28,7 @@ fn an_authority_is_private_and_opens_as_what_it_was() {
     let opened = CertificateAuthority::open(&dir).unwrap();
     assert_eq!(opened.fingerprint(), made.fingerprint());
     assert_eq!(opened.spki_pin(), made.spki_pin());
-    let again = CertificateAuthority::open_or_create(&dir, &[], SystemTime::now()).unwrap();
-    assert_eq!(again.der(), made.der());
+    assert_eq!(opened.der(), made.der());
 }
 
 #[test]
@@ -42,7 +41,7 @@ fn an_existing_authority_is_never_replaced() {
         }
         assert!(matches!(authority_in(&dir, &[]), Err(TlsError::Exists(_))));
         if let Some(name) = missing {
-            let opened = CertificateAuthority::open_or_create(&dir, &[], SystemTime::now());
+            let opened = CertificateAuthority::open(&dir);
             let text = opened.unwrap_err().to_string();
             assert!(
                 text.contains(name) && text.contains("restore it from a backup"),
@@ -65,7 +64,7 @@ fn a_damaged_file_is_named_and_kept() {
         for name in ["ca.crt", "ca.key"] {
             let whole = fs::read(dir.join(name)).unwrap();
             fs::write(dir.join(name), bad).unwrap();
-            let opened = CertificateAuthority::open_or_create(&dir, &[], SystemTime::now());
+            let opened = CertificateAuthority::open(&dir);
             let text = opened.unwrap_err().to_string();
             assert!(text.contains("is damaged"), "{name} with {bad:?}: {text}");
             assert!(text.contains("restore it from a backup"), "{text}");

@@ -365,11 +365,14 @@ fn a_host_that_the_authority_was_not_made_for_is_refused_aloud() {
 #[tokio::test]
 async fn a_renewed_leaf_is_seen_by_new_connections_while_old_ones_live_on() {
     let (_dir, authority) = authority(&[]);
-    let identity = Arc::new(identity(&authority, &[]));
+    // Still good for a while, and due for another.
+    let made = SystemTime::now() - Duration::from_secs(300 * 86_400);
+    let identity = TlsIdentity::new(Arc::clone(&authority), &[], made).unwrap();
+    let identity = Arc::new(identity);
     let addr = start(&identity).await;
     let old = client(&authority, "localhost", addr);
     let first = serial_of(&ask(&old, "localhost", addr).await.unwrap());
-    identity.renew(SystemTime::now()).unwrap();
+    assert!(identity.refresh(SystemTime::now()).unwrap());
     assert_eq!(
         serial_of(&ask(&old, "localhost", addr).await.unwrap()),
         first,

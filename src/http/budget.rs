@@ -1,0 +1,120 @@
+//! How much of requests and answers the node holds in memory at once, over all connections.
+//!
+//! Bounds on one body and on the number of connections multiply to more than a small computer has;
+//! this is the bound on the sum. Whoever would exceed it is told to come back in a moment. Must
+//! never: turn an answer about something that was written into a refusal.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::Method;
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use http_body::{Body as HttpBody, Frame, SizeHint};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::context::Anonymous;
+use super::error::ApiError;
+use crate::limits;
+use crate::service::Error;
+
+/// The bytes that are left, shared by all routers of the node.
+#[derive(Clone, Debug)]
+pub struct Budget {
+    bodies: Arc<Semaphore>,
+    answers: Arc<Semaphore>,
+}
+
+impl Default for Budget {
+    fn default() -> Self {
+        Self::new(limits::BODIES_BYTES_MAX, limits::ANSWERS_BYTES_MAX)
+    }
+}
+
+/// Bytes that are taken until this is dropped.
+#[derive(Debug, Default)]
+pub struct Held(Option<OwnedSemaphorePermit>);
+
+impl Held {
+    /// Adds what another holds.
+    fn merge(&mut self, more: OwnedSemaphorePermit) {
+        match &mut self.0 {
+            Some(permit) => permit.merge(more),
+            None => self.0 = Some(more),
+        }
+    }
+}
+
+impl Budget {
+    /// A budget of so many bytes of request bodies and of answers.
+    #[must_use]
+    pub fn new(bodies_bytes: usize, answers_bytes: usize) -> Self {
+        Self {
+            bodies: Arc::new(Semaphore::new(bodies_bytes)),
+            answers: Arc::new(Semaphore::new(answers_bytes)),
+        }
+    }
+
+    /// Takes `bytes` more of a request body, or says that there is no room.
+    pub(super) fn take_body(&self, bytes: usize, held: &mut Held) -> bool {
+        let more = take(&self.bodies, bytes);
+        more.map(|more| held.merge(more)).is_some()
+    }
+}
+
+fn take(budget: &Arc<Semaphore>, bytes: usize) -> Option<OwnedSemaphorePermit> {
+    let bytes = u32::try_from(bytes).ok()?;
+    Arc::clone(budget).try_acquire_many_owned(bytes).ok()
+}
+
+/// Holds the bytes of a list until it was sent, however slowly its client reads.
+pub async fn answers(State(budget): State<Budget>, request: Request, next: Next) -> Response {
+    if request.method() != Method::GET {
+        return next.run(request).await;
+    }
+    let (parts, body) = request.into_parts();
+    let Anonymous(actor) = Anonymous::of(&parts);
+    let response = next.run(Request::from_parts(parts, body)).await;
+    let bytes = response.body().size_hint().exact();
+    let bytes = bytes.and_then(|bytes| usize::try_from(bytes).ok());
+    let bytes = bytes.unwrap_or(0);
+    if bytes <= limits::ANSWER_BYTES_FREE {
+        return response;
+    }
+    match take(&budget.answers, bytes) {
+        Some(held) => response.map(|inner| Body::new(HeldBody { inner, _held: held })),
+        None => ApiError::new(Error::Busy, &actor).into_response(),
+    }
+}
+
+struct HeldBody {
+    inner: Body,
+    _held: OwnedSemaphorePermit,
+}
+
+impl HttpBody for HeldBody {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.inner).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests;
