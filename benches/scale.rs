@@ -99,7 +99,7 @@ impl Table {
         let began = Instant::now();
         let page = self
             .store
-            .read(move |tx| readings::newest(tx, patient, Timestamp(0), PAGE))
+            .read(move |tx| readings::newest(tx, patient, 0..=i64::MAX, PAGE))
             .await;
         let elapsed = began.elapsed();
         assert_eq!(page.unwrap().len(), PAGE as usize);
@@ -114,7 +114,7 @@ impl Table {
             let new = NewReading {
                 patient_id,
                 glucose: Glucose::from_mg_dl(100.0 + round as f64)
-                    .map_err(|e| StoreError::Damaged(e.0))?,
+                    .map_err(|e| StoreError::Damaged(e.to_string()))?,
                 reading_type: ReadingType::Otro,
                 source: Source::App,
                 measured_at: None,

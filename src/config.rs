@@ -241,16 +241,17 @@ impl Config {
     /// `flags`.
     ///
     /// # Errors
-    /// All problems of the first of these that has any, or of the result.
+    /// All problems of all of these, and of the result.
     pub fn load(
         file: &Path,
         environment: &[(String, String)],
         flags: impl FnOnce(&mut Self),
     ) -> Result<Self, ConfigError> {
-        let from_file = file::read(file)?;
-        let mut config = environment::apply(from_file, environment)?;
+        let (config, mut problems) = file::read(file);
+        let (mut config, of_variables) = environment::apply(config, environment);
         flags(&mut config);
-        let problems = check::problems(&config);
+        problems.extend(of_variables);
+        problems.extend(check::problems(&config));
         if problems.is_empty() {
             Ok(config)
         } else {

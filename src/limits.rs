@@ -1,7 +1,9 @@
 //! Every bound of the node, each with its reason: queues, pages, bodies, batches, timeouts.
 //!
 //! Nothing in Islet grows without a limit named here. A limit never drops data that was
-//! acknowledged; it refuses work before it is accepted, with an answer that says when to try again.
+//! acknowledged: it refuses work before it is accepted, with an answer that says when to try again,
+//! or it cuts what one answer shows. The legacy API has no pages, so those of its lists that reach
+//! their bound are cut; docs/API.md says which end is left out.
 
 use std::time::Duration;
 
@@ -89,6 +91,10 @@ pub const EXPIRED_ROWS_A_WRITE: u32 = 8;
 /// Readings in one answer of the legacy API, which has no pages. The phone app keeps the last 200;
 /// this is over three months of a continuous sensor.
 pub const LEGACY_READINGS_MAX: u32 = 50_000;
+/// How far ahead of the node's clock a reading may lie, milliseconds: a phone that is set to another
+/// time zone, or whose day is wrong by one. What is further ahead is a typing error, and would stay
+/// the newest reading for as long.
+pub const READING_AHEAD_MAX_MS: i64 = 24 * 3600 * 1000;
 /// Patients, staff or appointments in one answer of the legacy API.
 pub const LEGACY_ROWS_MAX: u32 = 20_000;
 /// Readings written in one transaction of an import. A write that somebody waits for can come

@@ -181,6 +181,16 @@ impl Throttle {
     }
 }
 
+/// What takes no more attempts for now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[must_use = "somebody should know"]
+pub struct Closed {
+    /// The account.
+    pub account: bool,
+    /// The address.
+    pub address: bool,
+}
+
 /// An admitted attempt: counts as a failure until it is decided or dropped.
 #[must_use = "an attempt that is dropped counts for nothing"]
 pub struct Attempt {
@@ -189,10 +199,11 @@ pub struct Attempt {
 }
 
 impl Attempt {
-    /// The password was wrong, or there is no such account.
-    pub fn record_failure(self, now_ms: u64) {
+    /// The password was wrong, or there is no such account. Tells what this failure was the last
+    /// of: what comes next is refused, and is not worth a note each time.
+    pub fn record_failure(self, now_ms: u64) -> Closed {
         self.throttle
-            .with_windows(|windows| windows.record_failure(self.keys, now_ms));
+            .with_windows(|windows| windows.record_failure(self.keys, now_ms))
     }
 
     /// The password was right: forgives the account's earlier failures.

@@ -8,9 +8,10 @@ use serde::Serialize;
 
 use super::{DataDir, Failure, output};
 use crate::clock::{Clock, SystemClock};
+use crate::domain::audit;
 use crate::domain::time::{Timestamp, start_of_day};
 use crate::limits;
-use crate::store::audit::{AuditFilter, AuditRow, list};
+use crate::store::audit::{AuditFilter, AuditReport, AuditRow, list};
 use crate::store::{ReadTx, Snapshot, StoreError, patients, staff};
 
 /// Subcommands of `islet audit`.
@@ -24,6 +25,12 @@ pub(super) enum AuditCommand {
     /// Show who did or saw what of whom, newest first
     Log(LogArgs),
     /// Check that no entry was altered, removed, moved or invented; exits with 3 when one was
+    #[command(
+        long_about = "Checks the audit log and the change log: that no entry and no change was altered, \
+removed, moved or invented. The rows themselves (patients, readings, ...) are not compared with the \
+change log: who can write to the database file can alter a row unseen. Exits with 3 when something \
+is wrong."
+    )]
     Verify {
         /// Print the result as JSON
         #[arg(long)]
@@ -39,13 +46,14 @@ pub(super) struct LogArgs {
     /// Who did it: patient:DNI, staff:USERNAME, operator, system or anonymous
     #[arg(long, value_name = "WHO")]
     actor: Option<String>,
-    /// What was done, or how it begins, such as reading. or session.login
-    #[arg(long, value_name = "PREFIX")]
+    /// What was done, or how it begins, such as reading. or session.log_in
+    #[arg(long, value_name = "PREFIX", value_parser = action)]
     action: Option<String>,
     /// How it ended
     #[arg(long, value_parser = ["ok", "denied", "failed"])]
     outcome: Option<String>,
-    /// From this time on: 2026-03-06, 2026-03-06T08:00 (clinic's time) or 2026-03-06T11:00:00Z
+    /// From this time on: 2026-03-06, 2026-03-06T08:00 (clinic's time), 2026-03-06T11:00:00Z, or as
+    /// it is printed: 06/03/2026 or '06/03/2026 08:00:00'
     #[arg(long, value_name = "TIME", value_parser = time)]
     since: Option<Timestamp>,
     /// Before this time
@@ -72,7 +80,14 @@ pub(super) fn run(command: &AuditCommand, data: &DataDir) -> Result<(), Failure>
     let snapshot = Snapshot::open(data.path(), clock)?;
     match command {
         AuditCommand::Log(args) => snapshot.read(|tx| show_log(args, tx)),
-        AuditCommand::Verify { json } => show_verdict(&snapshot, data, *json),
+        AuditCommand::Verify { json } => {
+            let missing = snapshot.missing_tables()?;
+            if missing.is_empty() {
+                show_verdict(&snapshot, data, *json)
+            } else {
+                show_missing(&missing, *json)
+            }
+        }
     }
 }
 
@@ -84,7 +99,34 @@ fn time(text: &str) -> Result<Timestamp, String> {
             return Ok(start_of_day(day));
         }
     }
+    if let Some(time) = as_shown(text) {
+        return Ok(time);
+    }
     Timestamp::parse(text).map_err(|why| why.to_string())
+}
+
+/// `24/11/2026` or `24/11/2026 08:00:00`: as the log is printed, the clinic's time.
+fn as_shown(text: &str) -> Option<Timestamp> {
+    let (date, time) = text.split_once(' ').unwrap_or((text, ""));
+    let mut parts = date.split('/');
+    let (day, month, year) = (parts.next()?, parts.next()?, parts.next()?);
+    if parts.next().is_some() {
+        return None;
+    }
+    let iso = format!("{year}-{month:0>2}-{day:0>2}");
+    if time.is_empty() {
+        return iso.parse().ok().map(start_of_day);
+    }
+    Timestamp::parse(&format!("{iso}T{time}")).ok()
+}
+
+/// A mistyped action would show nothing, as if nothing had happened.
+fn action(prefix: &str) -> Result<String, String> {
+    audit::known_prefix(prefix).map_err(|near| {
+        let near = near.join(", ");
+        format!("no action begins like this; there are {near}")
+    })?;
+    Ok(prefix.to_owned())
 }
 
 fn show_log(args: &LogArgs, tx: &ReadTx<'_>) -> Result<(), Failure> {
@@ -220,6 +262,22 @@ impl<'a> Names<'a> {
     }
 }
 
+/// A log that was removed as a whole is no failure of the disk.
+fn show_missing(tables: &[String], json: bool) -> Result<(), Failure> {
+    let gone = |table: &String| format!("somebody removed the table {table}");
+    let problems: Vec<_> = tables.iter().map(gone).collect();
+    if json {
+        let report = AuditReport {
+            problems,
+            ..AuditReport::default()
+        };
+        output::json(&report)?;
+    } else {
+        output::line(&problems.join("\n"))?;
+    }
+    Err(Failure::problems())
+}
+
 fn show_verdict(snapshot: &Snapshot, data: &DataDir, json: bool) -> Result<(), Failure> {
     let key = data.audit_key()?;
     let report = snapshot.verify_audit(data.path(), key)?;
@@ -252,7 +310,17 @@ mod tests {
         assert_eq!(at("2026-03-06"), "2026-03-06T03:00:00.000Z");
         assert_eq!(at("2026-03-06T08:00"), "2026-03-06T11:00:00.000Z");
         assert_eq!(at("2026-03-06T11:00:00Z"), "2026-03-06T11:00:00.000Z");
-        for bad in ["", "yesterday", "2026-13-01", "06/03/2026"] {
+        assert_eq!(at("06/03/2026"), "2026-03-06T03:00:00.000Z");
+        assert_eq!(at("6/3/2026 08:00:00"), "2026-03-06T11:00:00.000Z");
+        for bad in [
+            "",
+            "yesterday",
+            "2026-13-01",
+            "31/02/2026",
+            "06/03/26",
+            "1/2/3/4",
+            "06/03/2026 25:00",
+        ] {
             assert!(time(bad).is_err(), "{bad}");
         }
     }

@@ -32,6 +32,9 @@ pub(super) struct InitArgs {
     /// and not be added later
     #[arg(long = "host", value_name = "HOST")]
     hosts: Vec<String>,
+    /// Print the result as JSON
+    #[arg(long)]
+    json: bool,
 }
 
 /// Runs `islet init`.
@@ -44,6 +47,13 @@ pub(super) fn run(args: &InitArgs, data: &DataDir) -> Result<(), Failure> {
     let new = new_node(&config, args.clinic.as_deref(), &args.hosts)?;
     let first = founder(args)?;
     let fingerprint = founding::create(data, &new, first)?;
+    if args.json {
+        return output::json(&serde_json::json!({
+            "data": data.path(),
+            "clinic": new.clinic,
+            "ca_sha256": fingerprint,
+        }));
+    }
     let dir = data.path().display();
     output::line(&format!(
         "A new node is in {dir}.\n\

@@ -40,6 +40,9 @@ pub async fn open_at(
         Err(StoreError::Locked(_)) => return Err(OpenError::Locked),
         store => store.map_err(Failure::from)?,
     };
+    for odd in store.restore_schema().await.map_err(Failure::from)? {
+        tracing::warn!("the database is not as it was made: {odd}");
+    }
     let replica = store
         .read(|tx| replica::get(tx))
         .await

@@ -4,13 +4,14 @@ use std::path::PathBuf;
 
 use super::control::{Account, Request, Response, User, UserRole, perform};
 use super::{DataDir, Failure, ask, output};
+use crate::auth::Secret;
 
 /// Subcommands of `islet user`.
 #[derive(Debug, clap::Subcommand)]
 #[command(after_help = "All of these work while the node runs. Examples:
   islet user add dra.paz --role staff --email paz@example.org
   islet user add 30111222 --role patient --name Ana --surname Paz --email ana@example.org \\
-                 --hospital-account HC-77 --password-file pw
+                 --hospital-account HC-77
   islet user reset-password 30111222 --role patient
   islet user list --role patient --json")]
 pub(super) enum UserCommand {
@@ -54,7 +55,8 @@ pub(super) struct AddArgs {
     /// Tidepool account of a patient
     #[arg(long)]
     tidepool: Option<String>,
-    /// File with the first password on one line; - is standard input
+    /// File with the first password on one line; - is standard input. Without it, staff are asked
+    /// for one, and of patients a one-time code is printed with which they choose it
     #[arg(long, value_name = "FILE")]
     password_file: Option<PathBuf>,
     /// Print the account as JSON
@@ -121,7 +123,7 @@ fn add(args: &AddArgs) -> Result<Request, Failure> {
         ));
     }
     let file = args.password_file.as_deref();
-    let password = ask::password(file, &args.login, "--password-file")?;
+    let ask = || ask::password(file, &args.login, "--password-file");
     Ok(if args.role == UserRole::Patient {
         Request::AddPatient {
             dni: args.login.clone(),
@@ -130,14 +132,15 @@ fn add(args: &AddArgs) -> Result<Request, Failure> {
             email: args.email.clone(),
             hospital_account: args.hospital_account.clone().unwrap_or_default(),
             tidepool: args.tidepool.clone(),
-            password,
+            // Nobody but the patient should know it.
+            password: file.map(|_| ask()).transpose()?,
         }
     } else {
         Request::AddStaff {
             username: args.login.clone(),
             email: args.email.clone(),
             admin: args.role == UserRole::Admin,
-            password,
+            password: ask()?,
         }
     })
 }
@@ -172,12 +175,40 @@ fn show(response: Response, done: &str, json: bool) -> Result<(), Failure> {
             "code": code.expose(),
             "valid_hours": valid_hours,
         })),
-        Response::Code { code, valid_hours } => output::line(&format!(
-            "One-time code: {}\nIt works once, for {valid_hours} h, at /reset-password on this node.",
-            code.expose()
-        )),
+        Response::Code { code, valid_hours } => output::line(&told(&code, valid_hours)),
+        Response::Invited {
+            user,
+            code,
+            valid_hours,
+        } if json => {
+            let mut shown = serde_json::json!({
+                "code": code.expose(),
+                "valid_hours": valid_hours,
+            });
+            shown["user"] = serde_json::to_value(user).unwrap_or_default();
+            output::json(&shown)
+        }
+        Response::Invited {
+            user,
+            code,
+            valid_hours,
+        } => {
+            let told = told(&code, valid_hours);
+            output::line(&format!(
+                "{} {} {done}\n{told}",
+                role_name(&user),
+                user.name
+            ))
+        }
         other => Err(Failure::new(format!("unexpected answer: {other:?}"))),
     }
+}
+
+fn told(code: &Secret, valid_hours: u64) -> String {
+    format!(
+        "One-time code: {}\nIt works once, for {valid_hours} h, at /reset-password on this node.",
+        code.expose()
+    )
 }
 
 fn role_name(user: &User) -> &'static str {

@@ -3,7 +3,7 @@
 
 use toml::{Table, Value};
 
-use super::{Config, ConfigError, file};
+use super::{Config, file};
 
 /// Variables that are not configuration: the data directory, and what tests set.
 const OTHERS: [&str; 2] = ["ISLET_DATA", "ISLET_TEST_"];
@@ -17,8 +17,8 @@ pub fn islet_variables() -> Vec<(String, String)> {
         .collect()
 }
 
-/// `config` with what the variables say.
-pub(super) fn apply(config: Config, variables: &[(String, String)]) -> Result<Config, ConfigError> {
+/// `config` with what the variables say, and what is wrong with them.
+pub(super) fn apply(config: Config, variables: &[(String, String)]) -> (Config, Vec<String>) {
     let keys = file::known_keys();
     let (mut config, mut problems) = (config, Vec::new());
     for (variable, text) in variables {
@@ -35,11 +35,7 @@ pub(super) fn apply(config: Config, variables: &[(String, String)]) -> Result<Co
             Err(why) => problems.push(format!("environment variable {variable}: {why}")),
         }
     }
-    if problems.is_empty() {
-        Ok(config)
-    } else {
-        Err(ConfigError(problems))
-    }
+    (config, problems)
 }
 
 fn unknown(variable: &str) -> String {
@@ -77,7 +73,8 @@ fn value_like(default: &Value, text: &str) -> Result<Value, String> {
     }
 }
 
-fn with(config: &Config, key: &str, value: Value) -> Result<Config, String> {
+/// `config` with another value of one key.
+pub(super) fn with(config: &Config, key: &str, value: Value) -> Result<Config, String> {
     let mut table = Table::try_from(config).map_err(|error| error.to_string())?;
     match key.split_once('.') {
         Some((section, key)) => {

@@ -7,42 +7,67 @@ use std::path::Path;
 use toml::de::{DeTable, DeValue};
 use toml::{Table, Value};
 
-use super::{Config, ConfigError};
+use super::{Config, environment};
 
-/// The file's configuration; the defaults when there is no file.
-pub(super) fn read(path: &Path) -> Result<Config, ConfigError> {
+/// The file's configuration as far as it can be taken, and all that is wrong with it; the defaults
+/// when there is no file.
+pub(super) fn read(path: &Path) -> (Config, Vec<String>) {
     match std::fs::read_to_string(path) {
         Ok(text) => parse(&path.display().to_string(), &text),
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(Config::default()),
-        Err(error) => Err(ConfigError(vec![format!(
-            "{} cannot be read: {error}",
-            path.display()
-        )])),
+        Err(error) if error.kind() == ErrorKind::NotFound => (Config::default(), Vec::new()),
+        Err(error) => {
+            let problem = format!("{} cannot be read: {error}", path.display());
+            (Config::default(), vec![problem])
+        }
     }
 }
 
-/// Parses `text`; `name` stands in front of each problem.
-pub(super) fn parse(name: &str, text: &str) -> Result<Config, ConfigError> {
-    let explain = |error: toml::de::Error| {
-        let line = error.span().map_or(1, |span| line_of(text, span.start));
-        ConfigError(vec![format!("{name} line {line}: {}", error.message())])
+/// Parses `text`, each key by itself; `name` stands in front of each problem.
+pub(super) fn parse(name: &str, text: &str) -> (Config, Vec<String>) {
+    let mut config = Config::default();
+    let read = DeTable::parse(text).and_then(|document| Ok((document, toml::from_str(text)?)));
+    let (document, values): (_, Table) = match read {
+        Ok(read) => read,
+        Err(error) => {
+            let line = error.span().map_or(1, |span| line_of(text, span.start));
+            let problem = format!("{name} line {line}: {}", error.message());
+            return (config, vec![problem]);
+        }
     };
-    let document = DeTable::parse(text).map_err(explain)?;
-    let mut unknown = Vec::new();
-    find_unknown(document.get_ref(), "", &mut unknown);
-    if unknown.is_empty() {
-        return toml::from_str(text).map_err(explain);
+    let mut found = Vec::new();
+    find_unknown(document.get_ref(), "", &mut found);
+    for (key, _) in known_keys() {
+        let Some(value) = value_of(&values, &key) else {
+            continue;
+        };
+        match environment::with(&config, &key, value.clone()) {
+            Ok(changed) => config = changed,
+            Err(why) => found.push((place_of(document.get_ref(), &key), format!("{key}: {why}"))),
+        }
     }
-    unknown.sort_unstable();
-    let problems = unknown.into_iter().map(|(offset, key)| {
+    found.sort_unstable();
+    let problems = found.into_iter().map(|(offset, problem)| {
         let line = line_of(text, offset);
-        let hint = nearest(&key).map_or_else(
-            || "`islet config show` lists all keys".to_owned(),
-            |known| format!("did you mean {known}?"),
-        );
-        format!("{name} line {line}: unknown key {key}; {hint}")
+        format!("{name} line {line}: {problem}")
     });
-    Err(ConfigError(problems.collect()))
+    (config, problems.collect())
+}
+
+fn value_of<'a>(values: &'a Table, key: &str) -> Option<&'a Value> {
+    match key.split_once('.') {
+        Some((section, key)) => values.get(section)?.as_table()?.get(key),
+        None => values.get(key),
+    }
+}
+
+/// Where a key is in the text.
+fn place_of(document: &DeTable<'_>, key: &str) -> usize {
+    let (first, rest) = key.split_once('.').unwrap_or((key, ""));
+    let found = document.iter().find(|(key, _)| key.get_ref() == first);
+    match found.map(|(key, value)| (key.span().start, value.get_ref())) {
+        Some((_, DeValue::Table(inner))) if !rest.is_empty() => place_of(inner, rest),
+        found => found.map_or(0, |(place, _)| place),
+    }
 }
 
 /// Every key of the configuration in dotted form, with its default.
@@ -70,11 +95,19 @@ fn find_unknown(table: &DeTable<'_>, prefix: &str, unknown: &mut Vec<(usize, Str
         let path = format!("{prefix}{}", key.get_ref());
         let section = format!("{path}.");
         if known.iter().any(|(name, _)| name.starts_with(&section)) {
-            if let DeValue::Table(inner) = value.get_ref() {
-                find_unknown(inner, &section, unknown);
+            match value.get_ref() {
+                DeValue::Table(inner) => find_unknown(inner, &section, unknown),
+                _ => unknown.push((
+                    key.span().start,
+                    format!("{path} must be a section [{path}]"),
+                )),
             }
         } else if !known.iter().any(|(name, _)| *name == path) {
-            unknown.push((key.span().start, path));
+            let hint = nearest(&path).map_or_else(
+                || "`islet config show` lists all keys".to_owned(),
+                |known| format!("did you mean {known}?"),
+            );
+            unknown.push((key.span().start, format!("unknown key {path}; {hint}")));
         }
     }
 }

@@ -30,7 +30,10 @@ fn uncommented(text: &str) -> String {
 #[test]
 fn the_commented_file_holds_every_key_with_its_default() {
     let text = uncommented(DEFAULT_FILE);
-    assert_eq!(file::parse("default", &text).unwrap(), Config::default());
+    assert_eq!(
+        file::parse("default", &text),
+        (Config::default(), Vec::new())
+    );
     for (key, _) in file::known_keys() {
         let last = key.rsplit('.').next().unwrap();
         assert!(
@@ -41,15 +44,16 @@ fn the_commented_file_holds_every_key_with_its_default() {
     assert_eq!(text.matches(" = ").count(), file::known_keys().len());
     // Switched off, it says nothing.
     assert_eq!(
-        file::parse("default", DEFAULT_FILE).unwrap(),
-        Config::default()
+        file::parse("default", DEFAULT_FILE),
+        (Config::default(), Vec::new())
     );
 }
 
 #[test]
 fn a_new_file_holds_the_clinic_and_the_hosts() {
     let text = Config::new_file("La \"Paz\"", &["pi.example.org".into()]);
-    let config = file::parse("new", &text).unwrap();
+    let (config, problems) = file::parse("new", &text);
+    assert!(problems.is_empty(), "{problems:?}");
     assert_eq!(config.clinic, "La \"Paz\"");
     assert_eq!(config.hosts, ["pi.example.org"]);
 }
@@ -111,7 +115,7 @@ fn unknown_keys_are_all_named_with_line_and_likely_key() {
 
 #[test]
 fn wrong_types_and_broken_syntax_name_their_line() {
-    assert!(problems("\nworkers = \"two\"\n", &[]).contains("line 2: invalid type"));
+    assert!(problems("\nworkers = \"two\"\n", &[]).contains("line 2: workers: invalid type"));
     assert!(problems("workers = -1\n", &[]).contains("line 1"));
     assert!(problems("a = \n", &[]).contains("line 1"));
     assert!(problems("tokens = 3\n", &[]).contains("line 1"));
@@ -209,5 +213,30 @@ fn what_is_shown_can_be_read_back() {
     };
     config.mail.tls = MailTls::Starttls;
     let text = config.to_toml().unwrap();
-    assert_eq!(file::parse("shown", &text).unwrap(), config);
+    assert_eq!(file::parse("shown", &text), (config, Vec::new()));
+}
+
+#[test]
+fn all_mistakes_are_named_at_once() {
+    let file = "clinic = 3\nhttps_port = 1\nworkers = 0\n[tokens]\naccess_minutes = \"x\"\nrefresh_days = 999\n";
+    let found = problems(file, &[("ISLET_HTPP", "x"), ("ISLET_HTTP", "nonsense")]);
+    let lines: Vec<_> = found.lines().collect();
+    let expected = [
+        "line 1: clinic: ",
+        "line 2: unknown key https_port",
+        "line 5: tokens.access_minutes: ",
+        "ISLET_HTPP is unknown",
+        "ISLET_HTTP: ",
+        "workers: 0 must be",
+        "tokens.refresh_days: 999 must be",
+    ];
+    assert_eq!(lines.len(), expected.len(), "{found}");
+    for (line, part) in lines.iter().zip(expected) {
+        assert!(line.contains(part), "{part}: {line}");
+    }
+    let found = problems("mail = 3\nworkers = 0\n", &[]);
+    assert!(
+        found.contains("mail must be a section") && found.contains("workers: 0"),
+        "{found}"
+    );
 }

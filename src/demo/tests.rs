@@ -26,7 +26,7 @@ const SMALL: Plan = Plan {
 };
 
 struct Demo {
-    app: App,
+    app: Arc<App>,
     clock: Arc<ManualClock>,
     _dir: tempfile::TempDir,
 }
@@ -38,7 +38,7 @@ async fn load_plan(plan: Plan) -> Demo {
     // As somebody sees it who comes at eight.
     clock.set(calendar::Calendar::new(plan.today).at(0, 8 * 60));
     Demo {
-        app,
+        app: Arc::new(app),
         clock,
         _dir: dir,
     }

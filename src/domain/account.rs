@@ -24,6 +24,7 @@ impl Email {
         if !well_formed {
             return Err(Invalid::new(
                 "must be an e-mail address such as ana@example.org",
+                "debe ser una dirección como ana@example.org",
             ));
         }
         Ok(Self(value))
@@ -51,6 +52,7 @@ impl Username {
         if !ok {
             return Err(Invalid::new(
                 "must be 3 to 50 letters, digits, dots, dashes or underscores",
+                "debe tener de 3 a 50 letras, números, puntos, guiones o guiones bajos",
             ));
         }
         Ok(Self(value.to_owned()))

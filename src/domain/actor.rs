@@ -1,6 +1,7 @@
 //! Who does something: the subject of every policy check and every audit entry.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 /// What somebody may do, from least to most.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -28,17 +29,17 @@ pub enum Who {
     System,
 }
 
-/// Who it is, and from where.
+/// Who it is, and from where. Cheap to clone: each request's goes into jobs and audit entries.
 #[derive(Clone, Debug)]
 pub struct Actor {
     /// Who.
     pub who: Who,
     /// Session id of the log-in; not a secret.
-    pub session: Option<String>,
+    pub session: Option<Arc<str>>,
     /// Address of the device.
     pub address: Option<IpAddr>,
     /// Id of the request, also in the answer's `X-Request-Id`.
-    pub request_id: Option<String>,
+    pub request_id: Option<Arc<str>>,
 }
 
 impl Actor {
@@ -66,11 +67,12 @@ impl Actor {
 
     /// The same device and request, known to be `who` from now on.
     #[must_use]
-    pub fn becomes(&self, who: Who, session: Option<String>) -> Self {
+    pub fn becomes(&self, who: Who, session: Option<Arc<str>>) -> Self {
         Self {
             who,
             session,
-            ..self.clone()
+            address: self.address,
+            request_id: self.request_id.clone(),
         }
     }
 

@@ -6,6 +6,81 @@
 
 use super::actor::Actor;
 
+/// Everything that entries speak of, as `object.verb`, in alphabetical order.
+pub const ACTIONS: &[&str] = &[
+    "appointment.create",
+    "appointment.list",
+    "node.demo",
+    "node.init",
+    "node.restore_schema",
+    "node.seed",
+    "patient.block",
+    "patient.change_password",
+    "patient.create",
+    "patient.list",
+    "patient.read",
+    "patient.unblock",
+    "patient.update",
+    "queue.accept",
+    "queue.cancel",
+    "queue.clear",
+    "queue.close",
+    "queue.create",
+    "queue.deny",
+    "queue.list",
+    "queue.no_show",
+    "queue.open",
+    "queue.prioritize",
+    "queue.put_back",
+    "queue.read",
+    "queue.resize",
+    "queue.submit",
+    "reading.create",
+    "reading.entered_in_error",
+    "reading.import",
+    "reading.list",
+    "reading.list_all",
+    "recovery.desk_code",
+    "recovery.request",
+    "recovery.reset",
+    "resolution.create",
+    "resolution.read",
+    "session.log_in",
+    "session.log_out",
+    "session.refresh",
+    "staff.block",
+    "staff.change_email",
+    "staff.change_password",
+    "staff.create",
+    "staff.list",
+    "staff.read",
+    "staff.unblock",
+    "streak.read",
+    "throttle.close",
+];
+
+/// Whether an action begins like this.
+///
+/// # Errors
+/// Those that may have been meant: all of the same object, or else the objects.
+pub fn known_prefix(prefix: &str) -> Result<(), Vec<&'static str>> {
+    if ACTIONS.iter().any(|action| action.starts_with(prefix)) {
+        return Ok(());
+    }
+    let object = prefix.split('.').next().unwrap_or_default();
+    let of_object = |action: &&&str| action.split('.').next() == Some(object);
+    let near: Vec<_> = ACTIONS.iter().filter(of_object).copied().collect();
+    if !near.is_empty() {
+        return Err(near);
+    }
+    let mut objects: Vec<_> = ACTIONS
+        .iter()
+        .filter_map(|action| action.split_inclusive('.').next())
+        .collect();
+    objects.dedup();
+    Err(objects)
+}
+
 /// How it ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
@@ -72,7 +147,7 @@ impl Object {
 pub struct Entry {
     /// Who, from where.
     pub actor: Actor,
-    /// What, as `object.verb`, such as `reading.create` or `session.login`.
+    /// What, as `object.verb`, one of [`ACTIONS`].
     pub action: &'static str,
     /// How it ended.
     pub outcome: Outcome,
@@ -88,6 +163,10 @@ impl Entry {
     /// An action that succeeded.
     #[must_use]
     pub fn new(actor: &Actor, action: &'static str) -> Self {
+        debug_assert!(
+            ACTIONS.contains(&action) || action.starts_with("test."),
+            "{action} is not listed"
+        );
         Self {
             actor: actor.clone(),
             action,
@@ -124,5 +203,25 @@ impl Entry {
     pub fn detail(mut self, detail: impl Into<String>) -> Self {
         self.detail = Some(detail.into());
         self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_prefix_that_nothing_begins_with_is_answered_with_what_is_near() {
+        for known in ["", "reading.", "session.log_in", "queue.put"] {
+            assert_eq!(known_prefix(known), Ok(()), "{known}");
+        }
+        let sessions = vec!["session.log_in", "session.log_out", "session.refresh"];
+        assert_eq!(known_prefix("session.login"), Err(sessions));
+        let objects = known_prefix("glucose.").unwrap_err();
+        assert!(
+            objects.contains(&"reading.") && objects.len() > 5,
+            "{objects:?}"
+        );
+        assert!(ACTIONS.is_sorted());
     }
 }

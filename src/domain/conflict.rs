@@ -140,7 +140,10 @@ impl ConflictId {
     /// # Errors
     /// When it is no such name.
     pub fn parse(text: &str) -> Result<Self, Invalid> {
-        let wrong = || Invalid::new("must be the id of a conflict, such as reading-5");
+        let wrong = || Invalid::new(
+                "must be the id of a conflict, such as reading-5",
+                "debe ser el identificador de un conflicto, como reading-5",
+            );
         let (kind, row) = text.rsplit_once('-').ok_or_else(wrong)?;
         let kind = Kind::parse(kind).ok_or_else(wrong)?;
         let plain = row.bytes().all(|byte| byte.is_ascii_digit()) && !row.starts_with('0');
@@ -259,11 +262,15 @@ pub struct Decision {
 pub fn reason(value: &str) -> Result<String, Invalid> {
     let value = text::paragraph(value.trim())?;
     match value.chars().count() {
-        0 => Err(Invalid::new("must not be empty: say why")),
+        0 => Err(Invalid::new(
+            "must not be empty: say why",
+            "no puede estar vacío: diga por qué",
+        )),
         1..=REASON_CHARS_MAX => Ok(value),
-        _ => Err(Invalid(format!(
-            "must have at most {REASON_CHARS_MAX} characters"
-        ))),
+        _ => Err(Invalid::new(
+            format!("must have at most {REASON_CHARS_MAX} characters"),
+            format!("debe tener como máximo {REASON_CHARS_MAX} caracteres"),
+        )),
     }
 }
 

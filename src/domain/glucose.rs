@@ -20,10 +20,11 @@ impl Glucose {
         if value.is_finite() && value > 0.0 && value <= Self::MAX_MG_DL {
             return Ok(Self(value));
         }
-        Err(Invalid(format!(
-            "must be a glucose value in mg/dL, above 0 and at most {}",
-            Self::MAX_MG_DL
-        )))
+        let most = Self::MAX_MG_DL;
+        Err(Invalid::new(
+            format!("must be a glucose value in mg/dL, above 0 and at most {most}"),
+            format!("debe ser un valor en mg/dL mayor que 0 y de {most} como máximo"),
+        ))
     }
 
     /// The value in mg/dL.

@@ -22,6 +22,7 @@ impl Dni {
         if !ok {
             return Err(Invalid::new(
                 "must be a DNI: 1 to 50 letters, digits, dots or dashes",
+                "debe ser un DNI: de 1 a 50 letras, números, puntos o guiones",
             ));
         }
         Ok(Self(value.to_owned()))
@@ -58,7 +59,7 @@ pub struct NewPatient {
 }
 
 /// New values of some fields of a patient; `None` leaves a field as it is.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PatientPatch {
     /// Given name.
     pub name: Option<String>,

@@ -4,6 +4,8 @@
 //! when the occupied places reach the size. (The system before compared an ever-growing placement
 //! number with the size, so its queue filled up for good.)
 
+use std::cmp::Reverse;
+
 /// Where a patient stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum QueueState {
@@ -157,6 +159,25 @@ pub struct QueueEntry {
     pub priority: i64,
 }
 
+/// Who goes first, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Prioritized {
+    /// The place.
+    pub entry: QueueEntry,
+    /// What staff gave as the reason.
+    pub reason: String,
+}
+
+/// Puts entries in the order in which they are looked at: by placement, but for the waiting who go
+/// before others.
+pub fn sort(entries: &mut [QueueEntry]) {
+    entries.sort_by_key(|entry| {
+        let waits = entry.state == QueueState::Pending;
+        let priority = if waits { entry.priority } else { 0 };
+        (Reverse(priority), entry.placement)
+    });
+}
+
 /// Places in the queue of a node that never set another size.
 pub const SIZE_DEFAULT: i64 = 5;
 /// Most places a queue day can have.
@@ -218,6 +239,25 @@ mod tests {
         assert_eq!(S::Denied.after(A::PutBack, 0), Err(Refusal::Full));
         assert_eq!(S::Accepted.after(A::PutBack, 0), Ok(S::Pending));
         assert_eq!(S::Pending.after(A::Accept, 0), Ok(S::Accepted));
+    }
+
+    #[test]
+    fn only_the_waiting_go_before_others() {
+        let entry = |placement, state, priority| QueueEntry {
+            placement,
+            patient_id: placement,
+            state,
+            priority,
+        };
+        let mut entries = [
+            entry(1, S::Pending, 0),
+            entry(2, S::Accepted, 9),
+            entry(3, S::Pending, 2),
+            entry(4, S::Pending, 5),
+            entry(5, S::Pending, 2),
+        ];
+        sort(&mut entries);
+        assert_eq!(entries.map(|entry| entry.placement), [4, 3, 5, 1, 2]);
     }
 
     #[test]

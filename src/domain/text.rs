@@ -1,5 +1,7 @@
 //! Texts that people type: trimmed, bounded, without control characters.
 
+use std::borrow::Cow;
+
 use thiserror::Error;
 
 /// Longest name, e-mail, insulin brand and the like, in characters.
@@ -7,16 +9,51 @@ pub const SHORT_CHARS_MAX: usize = 100;
 /// Longest note or free text of a form, in characters.
 pub const LONG_CHARS_MAX: usize = 2_000;
 
-/// Why a value cannot be taken. The text says what to do and repeats nothing secret.
+/// Why a value cannot be taken. The texts say what to do and repeat nothing secret: English for
+/// commands and logs, Spanish for the people of the clinic.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("{0}")]
-pub struct Invalid(pub String);
+#[error("{english}")]
+pub struct Invalid {
+    english: Cow<'static, str>,
+    spanish: Cow<'static, str>,
+    /// Whether the Spanish text is a sentence of its own, or says something of a named value.
+    sentence: bool,
+}
 
 impl Invalid {
-    /// Shorthand for a fixed text.
+    /// What both languages say of the value, such as `must not be empty`.
     #[must_use]
-    pub fn new(text: impl Into<String>) -> Self {
-        Self(text.into())
+    pub fn new(
+        english: impl Into<Cow<'static, str>>,
+        spanish: impl Into<Cow<'static, str>>,
+    ) -> Self {
+        Self {
+            english: english.into(),
+            spanish: spanish.into(),
+            sentence: false,
+        }
+    }
+
+    /// A Spanish sentence that needs no name of the value.
+    #[must_use]
+    pub fn sentence(spanish: impl Into<Cow<'static, str>>) -> Self {
+        let spanish = spanish.into();
+        Self {
+            english: spanish.clone(),
+            spanish,
+            sentence: true,
+        }
+    }
+
+    /// A Spanish sentence about the value that people know by this name.
+    #[must_use]
+    pub fn in_spanish(&self, name: &str) -> String {
+        let text = self.spanish.trim_end_matches('.');
+        if self.sentence {
+            format!("{text}.")
+        } else {
+            format!("{name}: {text}.")
+        }
     }
 }
 
@@ -27,7 +64,7 @@ impl Invalid {
 pub fn line(value: &str) -> Result<String, Invalid> {
     let value = value.trim();
     if value.is_empty() {
-        return Err(Invalid::new("must not be empty"));
+        return Err(Invalid::new("must not be empty", "no puede quedar vacío"));
     }
     bounded(value, SHORT_CHARS_MAX, false)
 }
@@ -43,10 +80,16 @@ pub fn paragraph(value: &str) -> Result<String, Invalid> {
 fn bounded(value: &str, chars_max: usize, lines: bool) -> Result<String, Invalid> {
     let allowed = |c: char| !c.is_control() || (lines && matches!(c, '\n' | '\r' | '\t'));
     if !value.chars().all(allowed) {
-        return Err(Invalid::new("must not contain control characters"));
+        return Err(Invalid::new(
+            "must not contain control characters",
+            "tiene caracteres que no se pueden usar",
+        ));
     }
     if value.chars().count() > chars_max {
-        return Err(Invalid(format!("must have at most {chars_max} characters")));
+        return Err(Invalid::new(
+            format!("must have at most {chars_max} characters"),
+            format!("puede tener como máximo {chars_max} caracteres"),
+        ));
     }
     Ok(value.to_owned())
 }
@@ -63,6 +106,15 @@ mod tests {
         assert!(line("a\nb").is_err());
         assert!(line(&"ñ".repeat(SHORT_CHARS_MAX)).is_ok());
         assert!(line(&"ñ".repeat(SHORT_CHARS_MAX + 1)).is_err());
+    }
+
+    #[test]
+    fn what_is_wrong_is_a_sentence_in_spanish() {
+        let empty = line("").unwrap_err();
+        assert_eq!(empty.in_spanish("Nombre"), "Nombre: no puede quedar vacío.");
+        assert_eq!(empty.to_string(), "must not be empty");
+        let weak = Invalid::sentence("Elija otra");
+        assert_eq!(weak.in_spanish("Contraseña"), "Elija otra.");
     }
 
     #[test]

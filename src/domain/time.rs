@@ -32,9 +32,9 @@ impl Timestamp {
         });
         let ms = instant
             .map(jiff::Timestamp::as_millisecond)
-            .map_err(|_| Invalid::new("must be a date and time such as 2026-03-06T00:04:09Z"))?;
+            .map_err(|_| not_a_time(text))?;
         if !RANGE_MS.contains(&ms) {
-            return Err(Invalid::new("must be a year from 1900 to 2199"));
+            return Err(out_of_range());
         }
         Ok(Self(ms))
     }
@@ -76,6 +76,26 @@ impl Timestamp {
         let ms = self.0.clamp(RANGE_MS.start, RANGE_MS.end - 1);
         jiff::Timestamp::from_millisecond(ms).unwrap_or(jiff::Timestamp::UNIX_EPOCH)
     }
+}
+
+/// Instants end a few days before the year 9999 does; what is written like a time beyond that is
+/// well formed.
+fn not_a_time(text: &str) -> Invalid {
+    let wall = text.get(..19).map(str::parse::<DateTime>);
+    if matches!(wall, Some(Ok(wall)) if !(1900..=2199).contains(&wall.year())) {
+        return out_of_range();
+    }
+    Invalid::new(
+        "must be a date and time such as 2026-03-06T00:04:09Z",
+        "debe ser una fecha y hora como 2026-03-06T00:04:09Z",
+    )
+}
+
+fn out_of_range() -> Invalid {
+    Invalid::new(
+        "must be a year from 1900 to 2199",
+        "el año debe ser de 1900 a 2199",
+    )
 }
 
 /// Midnight at the start of `day` in Argentina.
@@ -129,6 +149,22 @@ mod tests {
         ] {
             assert!(Timestamp::parse(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn a_year_out_of_range_is_told_from_nonsense() {
+        for text in [
+            "1899-12-31T00:00:00Z",
+            "2200-01-02T00:00:00Z",
+            "9999-12-31T23:59:59Z",
+            "9999-12-31T23:59:59+03:00",
+            "9999-12-31T23:59:59",
+        ] {
+            let why = Timestamp::parse(text).unwrap_err().to_string();
+            assert!(why.contains("1900 to 2199"), "{text}: {why}");
+        }
+        let why = Timestamp::parse("06/03/2026").unwrap_err().to_string();
+        assert!(why.contains("such as"), "{why}");
     }
 
     #[test]

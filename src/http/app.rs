@@ -1,21 +1,15 @@
 //! The routers of a node: patients, back office, and both for the LAN.
 //!
-//! Layers, from the outside in: request id and answer headers, CORS, trailing slashes, then the
-//! routes. Paths are answered with and without a trailing slash, never with a redirect that would
+//! Before the routes comes [`super::front`]. Paths are answered with and without a trailing slash, never with a redirect that would
 //! lose a token.
 
 use std::sync::Arc;
 
-use axum::http::{HeaderName, HeaderValue, Method, header};
-use axum::middleware::{from_fn, from_fn_with_state};
-use axum::{Extension, Router};
-use tower_http::catch_panic::CatchPanicLayer;
-use tower_http::cors::{AllowOrigin, CorsLayer};
-use tower_http::normalize_path::NormalizePath;
+use axum::Router;
 
 use super::budget::Budget;
 use super::tls::{CertificateAuthority, ca_page};
-use super::{context, docs, error, health, legacy, reset};
+use super::{docs, error, front, health, home, legacy, reset};
 use crate::service::App;
 
 /// What the routers need to know besides the services.
@@ -45,59 +39,36 @@ pub struct Routers {
 /// Builds the routers.
 #[must_use]
 pub fn routers(app: &Arc<App>, options: &HttpOptions) -> Routers {
-    let patient = legacy::patient(app, options);
-    let backoffice = legacy::backoffice(app, options);
-    let health = health::router(app);
-    let patients = Router::new().merge(patient.clone()).nest("/api", patient);
-    let lan = patients.clone().nest("/backoffice", backoffice.clone());
-    let office = Router::new()
-        .merge(backoffice.clone())
-        .nest("/backoffice", backoffice);
-    Routers {
-        patient: finish(app, options, patients.merge(health.clone())),
-        backoffice: finish(app, options, office.merge(health.clone())),
-        lan: finish(app, options, lan.merge(health)),
-    }
-}
-
-/// Adds the pages that every port has, and the layers.
-fn finish(app: &Arc<App>, options: &HttpOptions, routes: Router) -> Router {
-    let mut routes = routes.merge(docs::assets()).merge(reset::style());
+    let mut common = health::router(app);
     if let Some(authority) = &options.authority {
-        routes = routes.merge(ca_page(authority));
+        common = common.merge(ca_page(authority));
     }
-    let routes = routes
-        .fallback(error::not_found)
-        .method_not_allowed_fallback(error::method_not_allowed)
-        .layer(Extension(options.budget.clone()))
-        .layer(CatchPanicLayer::custom(error::panicked))
-        .layer(cors(&options.cors_origins))
-        .layer(from_fn(context::answer_headers))
-        .layer(from_fn_with_state(Arc::clone(app), context::request_id));
-    // Normalising has to come before routing, so it wraps the whole router.
-    Router::new().fallback_service(NormalizePath::trim_trailing_slash(routes))
+    let patient = legacy::patient(app, options).merge(common.clone());
+    let backoffice = legacy::backoffice(app, options).merge(common);
+    let home = |prefix, reset| home::router(options, prefix, reset);
+    let patients = Router::new()
+        .merge(patient.clone().merge(home("", true)))
+        .nest("/api", patient.merge(home("/api", true)));
+    let under_prefix = backoffice.clone().merge(home("/backoffice", false));
+    let lan = patients.clone().nest("/backoffice", under_prefix.clone());
+    let office = backoffice
+        .merge(home("", false))
+        .nest("/backoffice", under_prefix);
+    Routers {
+        patient: finish(app, options, patients),
+        backoffice: finish(app, options, office),
+        lan: finish(app, options, lan),
+    }
 }
 
-fn cors(origins: &[String]) -> CorsLayer {
-    let origins = origins
-        .iter()
-        .filter_map(|origin| HeaderValue::from_str(origin).ok());
-    CorsLayer::new()
-        .allow_origin(AllowOrigin::list(origins))
-        .allow_credentials(true)
-        .allow_methods([
-            Method::GET,
-            Method::POST,
-            Method::PUT,
-            Method::PATCH,
-            Method::DELETE,
-        ])
-        .allow_headers([
-            header::AUTHORIZATION,
-            header::CONTENT_TYPE,
-            header::ACCEPT,
-            HeaderName::from_static("x-request-id"),
-            HeaderName::from_static("idempotency-key"),
-        ])
-        .expose_headers([HeaderName::from_static("x-request-id"), header::RETRY_AFTER])
+/// Adds the files that every port has, and what is in front of all routes.
+fn finish(app: &Arc<App>, options: &HttpOptions, routes: Router) -> Router {
+    let routes = routes
+        .merge(docs::assets())
+        .merge(reset::style())
+        .merge(home::style())
+        .fallback(error::not_found)
+        .method_not_allowed_fallback(error::method_not_allowed);
+    let (origins, budget) = (&options.cors_origins, options.budget.clone());
+    front::wrap(routes, Arc::clone(&app.random), origins, budget)
 }

@@ -1,20 +1,17 @@
 //! What every request carries: an id, and the actor that the services are told about.
 //!
-//! The id of the client is kept when it is short and plain, so that one id follows a request from
-//! the phone into the audit log; otherwise the node makes one. Every answer shows it.
+//! [`super::front`] gives each request its id.
 
 use std::convert::Infallible;
 use std::sync::Arc;
 
-use axum::extract::{FromRequestParts, Request, State};
+use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
-use axum::middleware::Next;
-use axum::response::Response;
+use axum::http::{HeaderMap, HeaderName};
 
 use super::listen::ClientAddr;
+use crate::auth::Random;
 use crate::domain::actor::{Actor, Who};
-use crate::service::App;
 
 /// The header that carries the id.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -23,60 +20,44 @@ pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 #[derive(Clone, Debug)]
 pub struct RequestId {
     /// 1 to 64 letters, digits, dashes, dots or underscores.
-    pub id: String,
+    pub id: Arc<str>,
     /// Whether it came with the request: then a repeated request has the same one.
     pub from_client: bool,
 }
 
-/// Gives the request an id and the answer the same one.
-pub async fn request_id(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
-    let id = from_headers(request.headers()).unwrap_or_else(|| RequestId {
-        id: random_id(&app),
-        from_client: false,
-    });
-    let value = HeaderValue::from_str(&id.id);
-    request.extensions_mut().insert(id);
-    let mut response = next.run(request).await;
-    if let Ok(value) = value {
-        response.headers_mut().insert(REQUEST_ID, value);
+impl RequestId {
+    /// The client's, or a new one.
+    pub(super) fn of(headers: &HeaderMap, random: &dyn Random) -> Self {
+        Self::from_headers(headers).unwrap_or_else(|| {
+            let mut bytes = [0; 16];
+            // Without randomness ids are not unique, which hurts nobody but the reader of the log.
+            let _ = random.fill(&mut bytes);
+            Self {
+                id: hex(&bytes),
+                from_client: false,
+            }
+        })
     }
-    response
+
+    fn from_headers(headers: &HeaderMap) -> Option<Self> {
+        let id = headers.get(REQUEST_ID)?.to_str().ok()?;
+        let plain = |c: char| c.is_ascii_alphanumeric() || "-._".contains(c);
+        let usable = (1..=64).contains(&id.len()) && id.chars().all(plain);
+        usable.then(|| Self {
+            id: id.into(),
+            from_client: true,
+        })
+    }
 }
 
-fn from_headers(headers: &HeaderMap) -> Option<RequestId> {
-    let id = headers.get(REQUEST_ID)?.to_str().ok()?;
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-._".contains(c);
-    let usable = (1..=64).contains(&id.len()) && id.chars().all(plain);
-    usable.then(|| RequestId {
-        id: id.to_owned(),
-        from_client: true,
-    })
-}
-
-fn random_id(app: &App) -> String {
-    let mut bytes = [0; 16];
-    // Without randomness ids are not unique, which hurts nobody but the reader of the log.
-    let _ = app.random.fill(&mut bytes);
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-/// Headers of every answer: health data is not to be stored on the way.
-pub async fn answer_headers(request: Request, next: Next) -> Response {
-    let mut response = next.run(request).await;
-    let headers = response.headers_mut();
-    headers
-        .entry(header::CACHE_CONTROL)
-        .or_insert(HeaderValue::from_static("no-store"));
-    headers.insert(
-        header::X_CONTENT_TYPE_OPTIONS,
-        HeaderValue::from_static("nosniff"),
-    );
-    headers.insert(
-        header::REFERRER_POLICY,
-        HeaderValue::from_static("no-referrer"),
-    );
-    headers.insert(header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
-    response
+fn hex(bytes: &[u8; 16]) -> Arc<str> {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let mut text = [0; 32];
+    for (pair, byte) in text.chunks_exact_mut(2).zip(bytes) {
+        pair[0] = DIGITS[usize::from(byte >> 4)];
+        pair[1] = DIGITS[usize::from(byte & 15)];
+    }
+    str::from_utf8(&text).unwrap_or_default().into()
 }
 
 /// The actor of a request before it has proved to be anyone.
@@ -106,5 +87,17 @@ impl<S: Sync> FromRequestParts<S> for Anonymous {
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Infallible> {
         Ok(Self::of(parts))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_are_shown_in_hexadecimal() {
+        let mut bytes = [0xff; 16];
+        bytes[..3].copy_from_slice(&[0x00, 0x0f, 0xa0]);
+        assert_eq!(&*hex(&bytes), "000fa0ffffffffffffffffffffffffff");
     }
 }

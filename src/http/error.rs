@@ -4,18 +4,20 @@
 //! `code` and the `request_id`. Validation keeps the list that the legacy clients know (see
 //! [`super::fields`]). What went wrong inside goes to the log, never to the wire.
 
-use std::any::Any;
-
 use axum::Json;
 use axum::extract::Request;
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::context::RequestId;
 use super::fields::{Issue, Unprocessable};
+use super::listen::Late;
+use crate::auth::throttle::RetryAfter;
 use crate::domain::actor::Actor;
+use crate::domain::queue::QueueState;
 use crate::service::Error;
 use crate::store::StoreError;
 
@@ -64,7 +66,11 @@ impl ApiError {
                 Error::Internal(text) => text.clone(),
                 other => other.to_string(),
             };
-            tracing::error!(request_id = actor.request_id, code = error.code(), "{text}");
+            tracing::error!(
+                request_id = actor.request_id.as_deref(),
+                code = error.code(),
+                "{text}"
+            );
         }
         let retry_after_s = match &error {
             Error::Throttled(retry) => Some(retry.seconds),
@@ -72,19 +78,14 @@ impl ApiError {
             _ => None,
         };
         let code = error.code();
-        let detail = match &error {
-            Error::Store(StoreError::DiskFull) => {
-                "The node's disk is full; nothing was changed. Tell the clinic.".to_owned()
-            }
-            Error::Store(_) if status == StatusCode::SERVICE_UNAVAILABLE => Error::Busy.to_string(),
-            Error::Store(_) | Error::Internal(_) => "Internal Server Error".to_owned(),
-            other => other.to_string(),
-        };
+        let detail = detail(&error, status);
         let issue = match error {
-            Error::Invalid { field, reason } => Some(Issue::value("body", field, &reason.0)),
+            Error::Invalid { field, reason } => {
+                Some(Issue::value("body", field, &reason, Value::Null))
+            }
             _ => None,
         };
-        let request_id = actor.request_id.clone();
+        let request_id = actor.request_id.as_deref().map(str::to_owned);
         Self(Box::new(Answer {
             status,
             detail,
@@ -106,6 +107,37 @@ impl ApiError {
     #[must_use]
     pub fn into_problem(mut self) -> Self {
         self.0.issue = None;
+        self
+    }
+
+    /// The same error on a page: `render` gets the status and the text for people.
+    pub fn on_page(self, render: impl FnOnce(StatusCode, String) -> Response) -> Response {
+        let answer = *self.0;
+        let text = match answer.issue {
+            Some(issue) => issue.text().to_owned(),
+            None if answer.status == StatusCode::INTERNAL_SERVER_ERROR => FAILED.to_owned(),
+            None => answer.detail,
+        };
+        let mut response = render(answer.status, text);
+        retry_after(response.headers_mut(), answer.retry_after_s);
+        response
+    }
+
+    /// The same error of a value that came in the query.
+    #[must_use]
+    pub fn in_query(mut self) -> Self {
+        if let Some(issue) = &mut self.0.issue {
+            issue.in_query();
+        }
+        self
+    }
+
+    /// The same error with what was sent, which is no secret.
+    #[must_use]
+    pub fn with_input(mut self, input: impl Into<Value>) -> Self {
+        if let Some(issue) = &mut self.0.issue {
+            issue.with_input(input.into());
+        }
         self
     }
 
@@ -132,6 +164,50 @@ impl<T> OrApiError<T> for Result<T, Error> {
     }
 }
 
+/// The text for people. Spanish, but for those that the legacy clients look for.
+fn detail(error: &Error, status: StatusCode) -> String {
+    match error {
+        Error::Store(StoreError::DiskFull) => {
+            "El disco del servidor está lleno; no se cambió nada. Avise a la clínica.".to_owned()
+        }
+        Error::Busy => BUSY.to_owned(),
+        Error::Store(_) if status == StatusCode::SERVICE_UNAVAILABLE => BUSY.to_owned(),
+        Error::Store(_) | Error::Internal(_) => "Internal Server Error".to_owned(),
+        Error::Taken(field) => {
+            let what = match *field {
+                "email" => "ese correo electrónico",
+                "dni" => "ese DNI",
+                "hospital_account" => "esa cuenta del hospital",
+                "username" => "ese usuario",
+                other => other,
+            };
+            format!("Otra cuenta ya tiene {what}.")
+        }
+        Error::WrongState(state) => match state {
+            QueueState::Pending => "No se puede: el turno todavía está en espera.",
+            QueueState::Accepted => "No se puede: el turno ya fue aceptado.",
+            QueueState::Denied => "No se puede: el turno fue rechazado.",
+            QueueState::Created => "No se puede: el formulario del turno ya fue enviado.",
+            QueueState::Cancelled => "No se puede: el turno fue cancelado.",
+            QueueState::NoShow => "No se puede: el paciente no se presentó.",
+            QueueState::Cleared => "No se puede: el turno ya no está en la cola.",
+        }
+        .to_owned(),
+        Error::LastAdmin => "Es el último administrador: primero nombre a otro.".to_owned(),
+        Error::Throttled(retry) => too_many_attempts(*retry),
+        other => other.to_string(),
+    }
+}
+
+const FAILED: &str = "No se pudo: algo falló en el servidor. Avise a la clínica.";
+const BUSY: &str = "El servidor está ocupado. Intente de nuevo en un momento.";
+
+/// What the page says too.
+fn too_many_attempts(retry: RetryAfter) -> String {
+    let seconds = retry.seconds;
+    format!("Demasiados intentos fallidos. Espere {seconds} segundos e intente de nuevo.")
+}
+
 const fn status(error: &Error) -> StatusCode {
     match error {
         Error::Unauthenticated
@@ -153,7 +229,8 @@ const fn status(error: &Error) -> StatusCode {
         | Error::PlacesElsewhere(_)
         | Error::NotInQueue
         | Error::NotAccepted(_)
-        | Error::WrongState(_) => StatusCode::BAD_REQUEST,
+        | Error::WrongState(_)
+        | Error::LastAdmin => StatusCode::BAD_REQUEST,
         Error::Conflict(_) => StatusCode::CONFLICT,
         Error::Throttled(_) => StatusCode::TOO_MANY_REQUESTS,
         Error::Busy
@@ -182,10 +259,14 @@ impl IntoResponse for ApiError {
         if answer.status == StatusCode::UNAUTHORIZED {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
-        if let Some(seconds) = answer.retry_after_s {
-            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
-        }
+        retry_after(headers, answer.retry_after_s);
         response
+    }
+}
+
+fn retry_after(headers: &mut HeaderMap, seconds: Option<u64>) {
+    if let Some(seconds) = seconds {
+        headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
     }
 }
 
@@ -203,7 +284,7 @@ fn plain(status: StatusCode, detail: &str, code: &str, request: &Request) -> Res
     let request_id = request
         .extensions()
         .get::<RequestId>()
-        .map(|id| id.id.clone());
+        .map(|id| id.id.to_string());
     let (detail, code) = (detail.to_owned(), code.to_owned());
     Problem {
         status: status.as_u16(),
@@ -214,9 +295,34 @@ fn plain(status: StatusCode, detail: &str, code: &str, request: &Request) -> Res
     .into_response()
 }
 
-/// No such route.
+/// No such route, or a request that ran out of time.
 pub async fn not_found(request: Request) -> Response {
+    if let Some(late) = request.extensions().get::<Late>() {
+        return too_late(*late, &request);
+    }
     plain(StatusCode::NOT_FOUND, "Not Found", "not_found", &request)
+}
+
+fn too_late(late: Late, request: &Request) -> Response {
+    match late {
+        Late::BodyTooSlow => plain(
+            StatusCode::REQUEST_TIMEOUT,
+            "Los datos llegaron demasiado lento. Intente de nuevo.",
+            "body_too_slow",
+            request,
+        ),
+        Late::TookTooLong => {
+            let status = StatusCode::SERVICE_UNAVAILABLE;
+            let mut response = plain(
+                status,
+                "El servidor no terminó a tiempo. Intente de nuevo.",
+                "took_too_long",
+                request,
+            );
+            retry_after(response.headers_mut(), Some(RETRY_AFTER_BUSY_S));
+            response
+        }
+    }
 }
 
 /// A route, but not with this method.
@@ -230,14 +336,15 @@ pub async fn method_not_allowed(request: Request) -> Response {
 }
 
 /// A handler panicked. The panic is in the log already.
-pub fn panicked(_panic: Box<dyn Any + Send>) -> Response {
+#[must_use]
+pub fn panicked(request_id: Option<&str>) -> Response {
     let status = StatusCode::INTERNAL_SERVER_ERROR;
     let (detail, code) = ("Internal Server Error".to_owned(), "internal".to_owned());
     Problem {
         status: status.as_u16(),
         detail,
         code,
-        request_id: None,
+        request_id: request_id.map(str::to_owned),
     }
     .into_response()
 }

@@ -17,6 +17,7 @@ use utoipa::ToSchema;
 pub use body::{JsonBody, KnownSender, OptionalJsonBody};
 pub use query::{FormBody, PathId, QueryFields};
 
+use crate::auth::Secret;
 use crate::domain::text::{self, Invalid};
 
 /// One thing that is wrong.
@@ -36,16 +37,60 @@ pub struct Issue {
 }
 
 impl Issue {
-    /// A value that cannot be taken, without repeating it.
+    /// A value that cannot be taken, in words for whoever typed it. `input` is null for secrets.
     #[must_use]
-    pub fn value(place: &'static str, name: &str, reason: &str) -> Self {
-        let msg = format!("Value error, {name} {reason}");
+    pub fn value(place: &'static str, name: &str, reason: &Invalid, input: Value) -> Self {
         Self {
             kind: "value_error",
             loc: vec![place.into(), name.into()],
-            msg,
-            input: Value::Null,
+            msg: reason.in_spanish(label(name)),
+            input,
         }
+    }
+
+    /// What is wrong, for people.
+    pub(super) fn text(&self) -> &str {
+        &self.msg
+    }
+
+    /// The same of a value in the query.
+    pub(super) fn in_query(&mut self) {
+        if let Some(place) = self.loc.first_mut() {
+            *place = "query".into();
+        }
+    }
+
+    /// The same with what was sent.
+    pub(super) fn with_input(&mut self, input: Value) {
+        self.input = input;
+    }
+}
+
+/// What people call a value; the app shows them no other part of an issue than its text.
+fn label(name: &str) -> &str {
+    match name {
+        "name" => "Nombre",
+        "surname" => "Apellido",
+        "email" | "new_mail" => "Correo electrónico",
+        "username" => "Usuario",
+        "dni" => "DNI",
+        "hospital_account" => "Cuenta del hospital",
+        "password" | "new_password" => "Contraseña",
+        "current_password" => "Contraseña actual",
+        "token" => "Código",
+        "glucose_level" => "Glucosa",
+        "created_at" => "Fecha y hora",
+        "notes" => "Notas",
+        "insulin_type" => "Tipo de insulina",
+        "fast_insulin" => "Insulina rápida",
+        "pump_type" => "Tipo de bomba",
+        "control_data" => "Datos de control",
+        "another_treatment" => "Otro tratamiento",
+        "other_motive" => "Otro motivo",
+        "new_size" => "Tamaño de la cola",
+        "priority" => "Prioridad",
+        "reason" => "Motivo",
+        other => other,
     }
 }
 
@@ -106,11 +151,19 @@ impl Fields {
     ///
     /// # Errors
     /// The whole list.
-    pub fn finish(self) -> Result<(), Unprocessable> {
+    pub fn finish(mut self) -> Result<(), Unprocessable> {
+        self.check()
+    }
+
+    /// [`Fields::finish`] for those who want to know afterwards what was sent.
+    ///
+    /// # Errors
+    /// The whole list.
+    pub fn check(&mut self) -> Result<(), Unprocessable> {
         if self.issues.is_empty() {
             Ok(())
         } else {
-            Err(Unprocessable(self.issues))
+            Err(Unprocessable(std::mem::take(&mut self.issues)))
         }
     }
 
@@ -132,6 +185,13 @@ impl Fields {
         self.values.get(name).filter(|value| !value.is_null())
     }
 
+    /// The text as it was sent; empty when there is none.
+    #[must_use]
+    pub fn text(&self, name: &str) -> String {
+        let text = self.raw(name).and_then(Value::as_str);
+        text.unwrap_or_default().to_owned()
+    }
+
     fn issue(&mut self, name: &str, kind: &'static str, msg: impl Into<String>, input: Value) {
         let loc = vec![self.place.into(), name.into()];
         self.issues.push(Issue {
@@ -142,31 +202,57 @@ impl Fields {
         });
     }
 
-    /// Notes that a value cannot be taken.
+    /// Notes that a value, which is no secret, cannot be taken.
     pub fn invalid(&mut self, name: &str, reason: &Invalid) {
-        self.issues.push(Issue::value(self.place, name, &reason.0));
+        let input = self.values.get(name).cloned().unwrap_or_default();
+        self.issues
+            .push(Issue::value(self.place, name, reason, input));
     }
 
-    fn required(&mut self, name: &str) -> Option<Value> {
-        match self.values.get(name) {
-            Some(value) => Some(value.clone()),
-            None => {
-                self.issue(name, "missing", "Field required", Value::Null);
-                None
-            }
+    /// Reads a value that must be there.
+    fn required<T>(
+        &mut self,
+        name: &str,
+        read: impl FnOnce(&mut Self, &Value) -> Option<T>,
+    ) -> Option<T> {
+        if !self.mentions(name) {
+            self.issue(name, "missing", "Field required", Value::Null);
+            return None;
         }
+        self.reading(name, read)
+    }
+
+    /// Reads a value that may be absent or null.
+    fn optional<T>(
+        &mut self,
+        name: &str,
+        read: impl FnOnce(&mut Self, &Value) -> Option<T>,
+    ) -> Option<T> {
+        self.has(name).then(|| self.reading(name, read))?
+    }
+
+    /// Lends the value out and puts it back, so that only a mistake costs a copy.
+    fn reading<T>(
+        &mut self,
+        name: &str,
+        read: impl FnOnce(&mut Self, &Value) -> Option<T>,
+    ) -> Option<T> {
+        let value = self.values.get_mut(name).map(Value::take)?;
+        let result = read(self, &value);
+        if let Some(place) = self.values.get_mut(name) {
+            *place = value;
+        }
+        result
     }
 
     /// A required finite number; numbers in strings are understood.
     pub fn number(&mut self, name: &str) -> Option<f64> {
-        let value = self.required(name)?;
-        self.read_number(name, &value)
+        self.required(name, |fields, value| fields.read_number(name, value))
     }
 
     /// An optional finite number.
     pub fn optional_number(&mut self, name: &str) -> Option<f64> {
-        let value = self.raw(name)?.clone();
-        self.read_number(name, &value)
+        self.optional(name, |fields, value| fields.read_number(name, value))
     }
 
     fn read_number(&mut self, name: &str, value: &Value) -> Option<f64> {
@@ -204,14 +290,12 @@ impl Fields {
 
     /// A required whole number; numbers in strings are understood.
     pub fn integer(&mut self, name: &str) -> Option<i64> {
-        let value = self.required(name)?;
-        self.read_integer(name, &value)
+        self.required(name, |fields, value| fields.read_integer(name, value))
     }
 
     /// An optional whole number.
     pub fn optional_integer(&mut self, name: &str) -> Option<i64> {
-        let value = self.raw(name)?.clone();
-        self.read_integer(name, &value)
+        self.optional(name, |fields, value| fields.read_integer(name, value))
     }
 
     fn read_integer(&mut self, name: &str, value: &Value) -> Option<i64> {
@@ -233,14 +317,12 @@ impl Fields {
 
     /// A required boolean.
     pub fn boolean(&mut self, name: &str) -> Option<bool> {
-        let value = self.required(name)?;
-        self.read_boolean(name, &value)
+        self.required(name, |fields, value| fields.read_boolean(name, value))
     }
 
     /// An optional boolean.
     pub fn optional_boolean(&mut self, name: &str) -> Option<bool> {
-        let value = self.raw(name)?.clone();
-        self.read_boolean(name, &value)
+        self.optional(name, |fields, value| fields.read_boolean(name, value))
     }
 
     fn read_boolean(&mut self, name: &str, value: &Value) -> Option<bool> {
@@ -262,8 +344,7 @@ impl Fields {
         name: &str,
         parse: impl FnOnce(&str) -> Result<T, Invalid>,
     ) -> Option<T> {
-        let value = self.required(name)?;
-        self.read_parsed(name, &value, parse)
+        self.required(name, |fields, value| fields.read_parsed(name, value, parse))
     }
 
     /// An optional text, turned into a domain value.
@@ -272,8 +353,7 @@ impl Fields {
         name: &str,
         parse: impl FnOnce(&str) -> Result<T, Invalid>,
     ) -> Option<T> {
-        let value = self.raw(name)?.clone();
-        self.read_parsed(name, &value, parse)
+        self.optional(name, |fields, value| fields.read_parsed(name, value, parse))
     }
 
     fn read_parsed<T>(
@@ -291,28 +371,54 @@ impl Fields {
             );
             return None;
         };
-        parse(text)
-            .map_err(|reason| self.invalid(name, &reason))
-            .ok()
+        match parse(text) {
+            Ok(parsed) => Some(parsed),
+            Err(reason) => {
+                let issue = Issue::value(self.place, name, &reason, value.clone());
+                self.issues.push(issue);
+                None
+            }
+        }
     }
 
     /// A required text as it is: for secrets, which no message repeats.
     pub fn secret(&mut self, name: &str) -> Option<String> {
-        let value = self.required(name)?;
-        let Value::String(text) = value else {
-            self.issue(
-                name,
-                "string_type",
-                "Input should be a valid string",
-                Value::Null,
-            );
-            return None;
-        };
-        if text.is_empty() {
-            self.issue(name, "string_too_short", "must not be empty", Value::Null);
+        self.required(name, |fields, value| {
+            let Value::String(text) = value else {
+                let msg = "Input should be a valid string";
+                fields.issue(name, "string_type", msg, Value::Null);
+                return None;
+            };
+            if text.is_empty() {
+                let msg = format!("{}: no puede quedar vacío.", label(name));
+                fields.issue(name, "string_too_short", msg, Value::Null);
+                return None;
+            }
+            Some(text.clone())
+        })
+    }
+
+    /// A required new password that `check` accepts.
+    pub fn new_password(
+        &mut self,
+        name: &str,
+        check: impl FnOnce(&Secret) -> Result<(), Invalid>,
+    ) -> Option<Secret> {
+        let password = Secret::new(self.secret(name)?);
+        if let Err(reason) = check(&password) {
+            let issue = Issue::value(self.place, name, &reason, Value::Null);
+            self.issues.push(issue);
             return None;
         }
-        Some(text)
+        Some(password)
+    }
+
+    /// Notes a secret that does not belong here.
+    pub fn refuse_secret(&mut self, name: &str, reason: &Invalid) {
+        if self.mentions(name) {
+            let issue = Issue::value(self.place, name, reason, Value::Null);
+            self.issues.push(issue);
+        }
     }
 
     /// A required line of text.
@@ -337,12 +443,13 @@ impl Fields {
         names: &[&str],
         parse: impl FnOnce(&str) -> Option<T>,
     ) -> Option<T> {
-        let value = self.required(name)?;
-        let found = value.as_str().and_then(parse);
-        if found.is_none() {
-            self.not_one_of(name, names, value);
-        }
-        found
+        self.required(name, |fields, value| {
+            let found = value.as_str().and_then(parse);
+            if found.is_none() {
+                fields.not_one_of(name, names, value.clone());
+            }
+            found
+        })
     }
 
     fn not_one_of(&mut self, name: &str, names: &[&str], value: Value) {
@@ -357,9 +464,21 @@ impl Fields {
 
     /// A required list of at most `most` names out of `names`.
     pub fn list_of(&mut self, name: &str, names: &[&str], most: usize) -> Option<Vec<String>> {
-        let value = self.required(name)?;
-        let Value::Array(items) = &value else {
-            self.issue(name, "list_type", "Input should be a valid list", value);
+        self.required(name, |fields, value| {
+            fields.read_list(name, names, most, value)
+        })
+    }
+
+    fn read_list(
+        &mut self,
+        name: &str,
+        names: &[&str],
+        most: usize,
+        value: &Value,
+    ) -> Option<Vec<String>> {
+        let Value::Array(items) = value else {
+            let msg = "Input should be a valid list";
+            self.issue(name, "list_type", msg, value.clone());
             return None;
         };
         if items.len() > most {

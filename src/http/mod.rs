@@ -2,6 +2,7 @@
 //! decide who may do what, nor touch the store.
 //!
 //! * [`app`]: the routers of a node, put together
+//! * [`front`]: what every request passes first
 //! * [`budget`]: how much of requests and answers is in memory at once
 //! * [`context`]: request ids, and the [`context::Anonymous`] actor of a request
 //! * [`error`]: a service error as an answer
@@ -10,6 +11,7 @@
 //! * [`v1`]: the API for new clients
 //! * [`docs`]: the pages that describe the API
 //! * [`health`]: is the node alive, can it work
+//! * [`home`]: what the bare address shows
 //! * [`reset`]: the page where a new password is chosen
 //! * [`listen`], [`tls`]: connections and certificates
 
@@ -19,7 +21,9 @@ pub mod context;
 pub mod docs;
 pub mod error;
 pub mod fields;
+pub mod front;
 pub mod health;
+pub mod home;
 pub mod legacy;
 pub mod listen;
 pub mod reset;

@@ -1,6 +1,8 @@
 //! The page where a new password is chosen, with the link of a mail or the code of the desk. Works
 //! without a script.
 
+use std::sync::Arc;
+
 use axum::Router;
 use axum::extract::Query;
 use axum::http::{StatusCode, header};
@@ -11,6 +13,7 @@ use askama::Template;
 use serde::Deserialize;
 
 use super::app::HttpOptions;
+use super::error::ApiError;
 use super::fields::Fields;
 use crate::auth::Secret;
 use crate::domain::actor::Actor;
@@ -28,6 +31,18 @@ struct Page {
     /// What went wrong; empty when nothing did.
     problem: String,
     done: bool,
+}
+
+/// The name of the clinic, for the answer to the form.
+#[derive(Clone, Debug)]
+pub struct Clinic(Arc<str>);
+
+impl Clinic {
+    /// As the options have it.
+    #[must_use]
+    pub fn of(options: &HttpOptions) -> Self {
+        Self(options.clinic.as_str().into())
+    }
 }
 
 #[derive(Deserialize)]
@@ -60,12 +75,17 @@ pub fn style() -> Router {
 }
 
 /// The form was sent.
-pub(super) async fn submit(app: &App, actor: &Actor, mut form: Fields) -> Response {
+pub(super) async fn submit(
+    app: &App,
+    actor: &Actor,
+    clinic: &Clinic,
+    mut form: Fields,
+) -> Response {
     let token = form.secret("token").unwrap_or_default();
     let password = form.secret("new_password").unwrap_or_default();
     let repeated = form.secret("repeated_password").unwrap_or_default();
     let mut page = Page {
-        clinic: String::new(),
+        clinic: clinic.0.to_string(),
         token,
         problem: String::new(),
         done: false,
@@ -74,39 +94,22 @@ pub(super) async fn submit(app: &App, actor: &Actor, mut form: Fields) -> Respon
         page.problem = "Las dos contraseñas no son iguales.".to_owned();
         return show(StatusCode::BAD_REQUEST, &page);
     }
-    let (status, problem) =
-        match recovery::reset(app, actor, &page.token, Secret::new(password)).await {
-            Ok(()) => {
-                page.done = true;
-                return show(StatusCode::OK, &page);
-            }
-            Err(Error::RecoveryInvalid) => (
-                StatusCode::BAD_REQUEST,
-                "El código no es válido o ya fue usado.".to_owned(),
-            ),
-            Err(Error::RecoveryExpired) => (
-                StatusCode::BAD_REQUEST,
-                "El código venció. Pida otro.".to_owned(),
-            ),
-            Err(Error::Invalid { reason, .. }) => (StatusCode::BAD_REQUEST, reason.0),
-            Err(Error::Throttled(retry)) => (
-                StatusCode::TOO_MANY_REQUESTS,
-                format!("Demasiados intentos. Espere {} segundos.", retry.seconds),
-            ),
-            Err(error) => {
-                tracing::error!(
-                    code = error.code(),
-                    request_id = actor.request_id,
-                    "{error}"
-                );
-                (
-                    StatusCode::SERVICE_UNAVAILABLE,
-                    "No se pudo ahora. Intente de nuevo en un momento.".to_owned(),
-                )
-            }
-        };
-    page.problem = problem;
-    show(status, &page)
+    let error = match recovery::reset(app, actor, &page.token, Secret::new(password)).await {
+        Ok(()) => {
+            page.done = true;
+            return show(StatusCode::OK, &page);
+        }
+        Err(error) => error,
+    };
+    let own_words = match &error {
+        Error::RecoveryInvalid => Some("El código no es válido o ya fue usado."),
+        Error::RecoveryExpired => Some("El código venció. Pida otro."),
+        _ => None,
+    };
+    ApiError::new(error, actor).on_page(|status, text| {
+        page.problem = own_words.map_or(text, str::to_owned);
+        show(status, &page)
+    })
 }
 
 fn show(status: StatusCode, page: &Page) -> Response {
@@ -120,5 +123,39 @@ fn show(status: StatusCode, page: &Page) -> Response {
             tracing::error!(%error, "a page could not be made");
             StatusCode::INTERNAL_SERVER_ERROR.into_response()
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::auth::throttle::RetryAfter;
+    use crate::store::StoreError;
+
+    /// What the page answers to this error: status, Retry-After, text.
+    fn answer(error: Error) -> (u16, Option<String>, String) {
+        let mut said = String::new();
+        let response = ApiError::new(error, &Actor::system()).on_page(|status, text| {
+            said = text;
+            status.into_response()
+        });
+        let later = response.headers().get(header::RETRY_AFTER);
+        let later = later.map(|later| later.to_str().unwrap().to_owned());
+        (response.status().as_u16(), later, said)
+    }
+
+    #[test]
+    fn errors_have_the_status_of_the_api_and_words_for_people() {
+        let (status, _, said) = answer(Error::Store(StoreError::DiskFull));
+        assert_eq!(status, 507);
+        assert!(said.contains("disco"), "{said}");
+        let (status, later, said) = answer(Error::Throttled(RetryAfter { seconds: 9 }));
+        assert_eq!((status, later.as_deref()), (429, Some("9")));
+        assert!(said.contains("9 segundos"), "{said}");
+        let (status, later, _) = answer(Error::Busy);
+        assert_eq!((status, later.as_deref()), (503, Some("1")));
+        let (status, _, said) = answer(Error::Internal("secret".into()));
+        assert_eq!(status, 500);
+        assert!(!said.contains("secret") && said.contains("Avise"), "{said}");
     }
 }

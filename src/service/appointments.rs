@@ -62,7 +62,10 @@ fn finite(field: &'static str, value: f64) -> Result<(), Error> {
     if value.is_finite() {
         return Ok(());
     }
-    Err(Error::invalid(field)(Invalid::new("must be a number")))
+    Err(Error::invalid(field)(Invalid::new(
+        "must be a number",
+        "debe ser un número",
+    )))
 }
 
 /// The appointments of the acting patient, oldest first.
@@ -161,6 +164,7 @@ pub async fn resolve(
     {
         return Err(Error::invalid("glucose_scale")(Invalid::new(
             "must be JSON",
+            "debe ser JSON",
         )));
     }
     let id = resolution.appointment_id;

@@ -179,9 +179,10 @@ fn settle_in(
         } else {
             "value"
         };
-        let reason =
-            "there is nothing to choose: give only a reason, once you have done what is to be done";
-        return Err(Error::invalid(field)(Invalid::new(reason)));
+        return Err(Error::invalid(field)(Invalid::new(
+            "there is nothing to choose: give only a reason, once you have done what is to be done",
+            "no hay nada que elegir: dé solo un motivo, una vez hecho lo que hay que hacer",
+        )));
     }
     conflicts::insert_settlement(tx, found.id, &decision.reason, actor.staff_id())?;
     let settled = conflicts::get(tx, found.id)?.ok_or(NO_CONFLICT)?;
@@ -191,13 +192,19 @@ fn settle_in(
 fn chosen<'a>(found: &'a Conflict, decision: &Decision) -> Result<&'a Candidate, Error> {
     let choice = decision.choice.as_deref();
     let choice = choice.ok_or_else(|| {
-        Error::invalid("choice")(Invalid::new("is missing: say which candidate is right"))
+        Error::invalid("choice")(Invalid::new(
+            "is missing: say which candidate is right",
+            "falta: diga cuál de los valores es el correcto",
+        ))
     })?;
     let candidate = found.candidates.iter().find(|it| it.id == choice);
     candidate.ok_or_else(|| {
         let ids: Vec<&str> = found.candidates.iter().map(|it| it.id.as_str()).collect();
-        let text = format!("must be one of the candidates: {}", ids.join(", "));
-        Error::invalid("choice")(Invalid(text))
+        let ids = ids.join(", ");
+        Error::invalid("choice")(Invalid::new(
+            format!("must be one of the candidates: {ids}"),
+            format!("debe ser uno de los valores: {ids}"),
+        ))
     })
 }
 
@@ -207,9 +214,9 @@ fn carry_out(
     chosen: &Candidate,
     decision: &Decision,
 ) -> Result<(), Error> {
-    let wrong = |text: &str| Error::invalid("value")(Invalid::new(text));
+    let wrong = |english, spanish| Error::invalid("value")(Invalid::new(english, spanish));
     if decision.mg_dl.is_some() && found.id.kind != Kind::Reading {
-        return Err(wrong("is for readings only"));
+        return Err(wrong("is for readings only", "es solo para mediciones"));
     }
     match found.id.kind {
         Kind::QueueState => set_state(tx, found.id.row_id, chosen),
@@ -217,7 +224,10 @@ fn carry_out(
             let mg_dl = decision.mg_dl.map(Glucose::from_mg_dl).transpose();
             let mg_dl = mg_dl.map_err(Error::invalid("value"))?.map(Glucose::mg_dl);
             if mg_dl.is_some() && chosen.value["entered_in_error"] == true {
-                return Err(wrong("needs a candidate that is not entered in error"));
+                return Err(wrong(
+                    "needs a candidate that is not entered in error",
+                    "necesita un valor que no esté marcado como error",
+                ));
             }
             Ok(conflicts::choose(tx, found.id, &chosen.id, mg_dl)?)
         }

@@ -84,6 +84,9 @@ pub enum Error {
     /// Staff ask for something that does not start from the state of the place.
     #[error("This cannot be done while the appointment is {}", .0.as_str())]
     WrongState(QueueState),
+    /// Nobody could manage the node any more.
+    #[error("This is the last administrator: make another one first")]
+    LastAdmin,
     /// Too many failed log-ins.
     #[error("Too many failed attempts; try again in {} s", .0.seconds)]
     Throttled(RetryAfter),
@@ -158,6 +161,7 @@ impl Error {
             Self::NotInQueue => "not_in_queue",
             Self::NotAccepted(_) => "not_accepted",
             Self::WrongState(_) => "wrong_state",
+            Self::LastAdmin => "last_admin",
             Self::Throttled(_) => "throttled",
             Self::Busy | Self::Store(StoreError::Overloaded | StoreError::TimedOut) => "busy",
             Self::Store(StoreError::DiskFull) => "disk_full",
@@ -180,6 +184,7 @@ impl Error {
                 | Self::NotInQueue
                 | Self::NotAccepted(_)
                 | Self::WrongState(_)
+                | Self::LastAdmin
         )
     }
 

@@ -34,7 +34,7 @@ pub use error::{ConflictFault, Error, InvitationFault};
 use islet_sync::chain::Signer;
 
 use crate::auth::password::PasswordHasher;
-use crate::auth::throttle::Throttle;
+use crate::auth::throttle::{Closed, Throttle};
 use crate::auth::token::TokenKeys;
 use crate::auth::{Random, RandomError};
 use crate::clock::Clock;
@@ -123,9 +123,21 @@ impl App {
         result
     }
 
+    /// Leaves a trace of what the throttle keeps out from now on: `entry` with what was closed.
+    /// Those who are refused leave none, since they could fill the log without the cost of a hash.
+    fn note_closed(&self, entry: &Entry, closed: Closed) -> Result<(), Error> {
+        let named = [(closed.account, "account"), (closed.address, "address")];
+        for (_, what) in named.into_iter().filter(|(closed, _)| *closed) {
+            let entry = entry.clone().outcome(Outcome::Denied);
+            self.store
+                .note_access(entry.detail(format!("too many failures: {what}")))?;
+        }
+        Ok(())
+    }
+
     /// Milliseconds since the start, never going back.
     fn monotonic_ms(&self) -> u64 {
-        monotonic_ms(self.started)
+        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
     /// A new session id: 128 random bits in hexadecimal. Not a secret.
@@ -134,10 +146,6 @@ impl App {
         self.random.fill(&mut bytes)?;
         Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
     }
-}
-
-fn monotonic_ms(started: Instant) -> u64 {
-    u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX)
 }
 
 /// The address that a throttle counts by; commands on the machine count as loopback.

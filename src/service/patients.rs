@@ -1,10 +1,13 @@
 //! Patients: register, show, edit, block.
 
+use std::sync::Arc;
+
 use super::sessions::{choose_password, throttle_key, verify};
 use super::{App, Error, address, policy};
 use crate::auth::Secret;
 use crate::auth::password::{PasswordHash, PasswordPolicy};
 use crate::auth::token::Audience;
+use crate::domain::account::Email;
 use crate::domain::actor::Actor;
 use crate::domain::audit::{Entry, Object, Outcome};
 use crate::domain::patient::{NewPatient, Patient, PatientPatch};
@@ -73,11 +76,19 @@ pub async fn register(
 ) -> Result<Patient, Error> {
     policy::staff(app, actor, "patient.create")?;
     let names = [new.dni.as_str(), new.email.as_str()];
-    PasswordPolicy::PATIENT
-        .check(&password, &names)
-        .map_err(|error| Error::invalid("password")(Invalid(error.to_string())))?;
+    check_password(&password, &names).map_err(Error::invalid("password"))?;
     let hash = app.hasher.hash(&password).await?;
     register_hashed(app, actor, new, &hash, false, key).await
+}
+
+/// Whether a patient with these names may choose this password.
+///
+/// # Errors
+/// Why not, for the patient.
+pub fn check_password(password: &Secret, names: &[&str]) -> Result<(), Invalid> {
+    PasswordPolicy::PATIENT
+        .check(password, names)
+        .map_err(|error| Invalid::sentence(error.to_string()))
 }
 
 /// Registers a patient whose password was hashed before and is known to be acceptable, or must be
@@ -172,19 +183,19 @@ async fn write_patch(
     let refusal = Entry::new(actor, "patient.update").of_patient(id);
     let actor = actor.clone();
     app.write(refusal, move |tx| {
-        let entry = Entry::new(&actor, "patient.update")
+        let (before, patient) = apply(tx, id, &patch)?;
+        let (action, detail) = update_entry(&patch, &before);
+        let entry = Entry::new(&actor, action)
             .of_patient(id)
             .on(Object::Patient, id);
-        let patient = apply(tx, id, &patch)?;
-        Ok(tx
-            .audit(&entry.detail(changed_fields(&patch)))?
-            .with(patient))
+        Ok(tx.audit(&entry.detail(detail))?.with(patient))
     })
     .await
 }
 
-fn apply(tx: &mut WriteTx<'_>, id: i64, patch: &PatientPatch) -> Result<Patient, Error> {
-    patients::login_by_id(tx, id)?.ok_or(NO_PATIENT)?;
+/// Carries out the patch: the patient before and after it.
+fn apply(tx: &mut WriteTx<'_>, id: i64, patch: &PatientPatch) -> Result<(Patient, Patient), Error> {
+    let before = patients::by_id(tx, id)?.ok_or(NO_PATIENT)?;
     if let Some(email) = &patch.email {
         free(tx, Unique::Email, email.as_str(), Some(id))?;
     }
@@ -195,33 +206,81 @@ fn apply(tx: &mut WriteTx<'_>, id: i64, patch: &PatientPatch) -> Result<Patient,
     if patch.blocked == Some(true) {
         sessions::revoke_all(tx, Owner::Patient(id), None)?;
     }
-    patients::by_id(tx, id)?.ok_or(NO_PATIENT)
+    let after = patients::by_id(tx, id)?.ok_or(NO_PATIENT)?;
+    Ok((before, after))
 }
 
-/// The names of the fields, for the audit log; values stay out of it.
-fn changed_fields(patch: &PatientPatch) -> String {
+/// What a patch did, for the audit log: the action, and the names of the fields that differ now.
+/// Values stay out of it, but for the direction of a block.
+fn update_entry(patch: &PatientPatch, before: &Patient) -> (&'static str, String) {
+    let email = patch.email.as_ref().map(Email::as_str);
+    let to = if patch.blocked == Some(true) {
+        "blocked"
+    } else {
+        "unblocked"
+    };
     let fields = [
-        ("name", patch.name.is_some()),
-        ("surname", patch.surname.is_some()),
-        ("email", patch.email.is_some()),
-        ("tidepool", patch.tidepool.is_some()),
-        ("hospital_account", patch.hospital_account.is_some()),
-        ("blocked", patch.blocked.is_some()),
+        ("name", differs(&patch.name, &before.name)),
+        ("surname", differs(&patch.surname, &before.surname)),
+        ("email", email.is_some_and(|email| email != before.email)),
+        ("tidepool", differs(&patch.tidepool, &before.tidepool)),
+        (
+            "hospital_account",
+            differs(&patch.hospital_account, &before.hospital_account),
+        ),
+        (to, differs(&patch.blocked, &before.blocked)),
     ];
-    let named: Vec<_> = fields
+    let changed: Vec<_> = fields
         .iter()
-        .filter(|(_, set)| *set)
+        .filter(|(_, changed)| *changed)
         .map(|(name, _)| *name)
         .collect();
-    named.join(", ")
+    let blocks_only = PatientPatch {
+        blocked: patch.blocked,
+        ..PatientPatch::default()
+    };
+    let action = match patch.blocked {
+        Some(blocked) if *patch == blocks_only => block_action(blocked),
+        _ => "patient.update",
+    };
+    if changed.is_empty() {
+        (action, "repeated".to_owned())
+    } else {
+        (action, changed.join(", "))
+    }
 }
 
-/// The acting patient chooses another password. All their other sessions end.
+fn differs<T: PartialEq>(new: &Option<T>, before: &T) -> bool {
+    new.as_ref().is_some_and(|new| new != before)
+}
+
+const fn block_action(blocked: bool) -> &'static str {
+    if blocked {
+        "patient.block"
+    } else {
+        "patient.unblock"
+    }
+}
+
+/// The acting patient chooses another password. All their other sessions end. Goes on when the
+/// caller hangs up, as [`super::sessions::log_in`] does.
 ///
 /// # Errors
 /// [`Error::WrongPassword`] when the current one is not right, [`Error::Invalid`] when the new one
 /// is not acceptable, [`Error::Throttled`] after too many wrong ones.
 pub async fn change_password(
+    app: &Arc<App>,
+    actor: &Actor,
+    current: Secret,
+    new: Secret,
+) -> Result<(), Error> {
+    let (app, actor) = (Arc::clone(app), actor.clone());
+    tokio::spawn(async move { try_change_password(&app, &actor, current, new).await })
+        .await
+        .unwrap_or_else(|error| Err(Error::Internal(error.to_string())))
+}
+
+async fn try_change_password(
     app: &App,
     actor: &Actor,
     current: Secret,
@@ -232,18 +291,18 @@ pub async fn change_password(
         .store
         .read(move |tx| patients::login_by_id(tx, id)?.ok_or(NO_PATIENT))
         .await?;
-    PasswordPolicy::PATIENT
-        .check(&new, &[&login.dni, &login.email])
-        .map_err(|error| Error::invalid("new_password")(Invalid(error.to_string())))?;
+    check_password(&new, &[&login.dni, &login.email]).map_err(Error::invalid("new_password"))?;
     let key = throttle_key(Audience::Patient, Some(Owner::Patient(id)), "");
     let attempt = app
         .throttle
         .check(&key, address(actor), || app.monotonic_ms())
         .await?;
     let stored = PasswordHash::parse(&login.password_hash).ok();
-    if !verify(app, attempt, current, stored).await? {
+    let (verified, closed) = verify(app, attempt, current, stored).await?;
+    if !verified {
         let entry = Entry::new(actor, "patient.change_password").outcome(Outcome::Denied);
         app.store.note_access(entry)?;
+        app.note_closed(&Entry::new(actor, "throttle.close"), closed)?;
         return Err(Error::WrongPassword);
     }
     let hash = app.hasher.hash(&new).await?;
@@ -268,7 +327,7 @@ pub async fn toggle_blocked(
     app.write(refusal, move |tx| {
         let patient = patients::by_id(tx, id)?.ok_or(NO_PATIENT)?;
         if idempotency::find_optional(tx, key.as_ref())?.is_some() {
-            let entry = Entry::new(&actor, "patient.block").of_patient(id);
+            let entry = Entry::new(&actor, block_action(patient.blocked)).of_patient(id);
             let entry = entry.on(Object::Patient, id).detail("repeated");
             return Ok(tx.audit(&entry)?.with(patient));
         }
@@ -277,16 +336,16 @@ pub async fn toggle_blocked(
             blocked: Some(!patient.blocked),
             ..PatientPatch::default()
         };
-        let patient = apply(tx, id, &patch)?;
-        let action = if patient.blocked {
-            "patient.block"
+        let (_, patient) = apply(tx, id, &patch)?;
+        let detail = if patient.blocked {
+            "blocked"
         } else {
-            "patient.unblock"
+            "unblocked"
         };
-        let entry = Entry::new(&actor, action)
+        let entry = Entry::new(&actor, block_action(patient.blocked))
             .of_patient(id)
             .on(Object::Patient, id);
-        Ok(tx.audit(&entry)?.with(patient))
+        Ok(tx.audit(&entry.detail(detail))?.with(patient))
     })
     .await
 }

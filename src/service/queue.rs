@@ -5,7 +5,9 @@ use islet_sync::escrow::costs_right;
 use super::{App, Error, policy};
 use crate::domain::actor::Actor;
 use crate::domain::audit::{Entry, Object};
-use crate::domain::queue::{QueueAction, QueueDay, QueueEntry, QueueState, Refusal, SIZE_MAX};
+use crate::domain::queue::{
+    Prioritized, QueueAction, QueueDay, QueueEntry, QueueState, Refusal, SIZE_MAX, sort,
+};
 use crate::domain::text::{self, Invalid};
 use crate::store::{Audited, Lane, WriteTx, appointments, members, queue, replica, rights};
 
@@ -155,6 +157,7 @@ pub async fn decide(
         // Only the form makes CREATED, only clearing takes away, and patients cancel themselves.
         return Err(Error::invalid("action")(Invalid::new(
             "is not for staff to decide",
+            "no la decide el personal",
         )));
     }
     let refusal = Entry::new(actor, name(action)).on(Object::QueueEntry, placement);
@@ -225,7 +228,8 @@ const fn name(action: QueueAction) -> &'static str {
 /// Lets a waiting patient go before others, for a reason. Priority 0 takes it back.
 ///
 /// # Errors
-/// When the priority is not 0 to 9, the reason is missing, or the patient does not wait.
+/// When the priority is not 0 to 9, the reason is missing, or the patient neither waits nor was
+/// accepted.
 pub async fn prioritize(
     app: &App,
     actor: &Actor,
@@ -237,6 +241,7 @@ pub async fn prioritize(
     if !(0..=9).contains(&priority) {
         return Err(Error::invalid("priority")(Invalid::new(
             "must be from 0 to 9",
+            "debe ser un número de 0 a 9",
         )));
     }
     let reason = reason
@@ -247,6 +252,7 @@ pub async fn prioritize(
     if priority > 0 && reason.is_none() {
         return Err(Error::invalid("reason")(Invalid::new(
             "say why this patient goes first",
+            "diga por qué este paciente pasa antes",
         )));
     }
     let refusal = Entry::new(actor, "queue.prioritize").on(Object::QueueEntry, placement);
@@ -269,7 +275,8 @@ pub async fn prioritize(
     .await
 }
 
-/// The live entries, all or those in one state, by placement.
+/// The live entries, all or those in one state: by placement, but for the waiting who go before
+/// others.
 ///
 /// # Errors
 /// When the actor is not staff.
@@ -281,8 +288,22 @@ pub async fn entries(
     policy::staff(app, actor, "queue.list")?;
     app.store.note_access(Entry::new(actor, "queue.list"))?;
     app.store
-        .read(move |tx| Ok(queue::live_entries(tx, state)?))
+        .read(move |tx| {
+            let mut entries = queue::live_entries(tx, state)?;
+            sort(&mut entries);
+            Ok(entries)
+        })
         .await
+}
+
+/// Who goes before others, and why.
+///
+/// # Errors
+/// When the actor is not staff.
+pub async fn prioritized(app: &App, actor: &Actor) -> Result<Vec<Prioritized>, Error> {
+    policy::staff(app, actor, "queue.list")?;
+    app.store.note_access(Entry::new(actor, "queue.list"))?;
+    app.store.read(|tx| Ok(queue::prioritized(tx)?)).await
 }
 
 /// Opens the queue. A new day begins: those who still wait or were accepted keep their places,
@@ -340,9 +361,10 @@ pub async fn clear(app: &App, actor: &Actor) -> Result<(), Error> {
 pub async fn resize(app: &App, actor: &Actor, size: i64) -> Result<(), Error> {
     policy::staff(app, actor, "queue.resize")?;
     if !(0..=SIZE_MAX).contains(&size) {
-        return Err(Error::invalid("new_size")(Invalid(format!(
-            "must be from 0 to {SIZE_MAX}"
-        ))));
+        return Err(Error::invalid("new_size")(Invalid::new(
+            format!("must be from 0 to {SIZE_MAX}"),
+            format!("debe ser un número de 0 a {SIZE_MAX}"),
+        )));
     }
     change_day(app, actor, "queue.resize", move |tx| {
         queue::set_size(tx, size)?;

@@ -10,6 +10,7 @@ use crate::domain::audit::{Entry, Object};
 use crate::domain::conflict::{self, ConflictId, Kind};
 use crate::domain::glucose::{Glucose, NewReading, Reading, Source};
 use crate::domain::streak::{ACHIEVEMENTS, Achievement, Attribute, Counters, READINGS_A_DAY};
+use crate::domain::text::Invalid;
 use crate::domain::time::Timestamp;
 use crate::limits;
 use crate::store::idempotency::{self, IdempotencyKey};
@@ -28,7 +29,8 @@ const NO_PATIENT: Error = Error::NotFound("User not found");
 /// is answered too, and does not bring it back.
 ///
 /// # Errors
-/// [`Error::Forbidden`] for another patient's reading, [`Error::NotFound`] for an unknown patient.
+/// [`Error::Forbidden`] for another patient's reading, [`Error::NotFound`] for an unknown patient,
+/// [`Error::Invalid`] for a time over [`limits::READING_AHEAD_MAX_MS`] ahead.
 pub async fn create(
     app: &App,
     actor: &Actor,
@@ -38,10 +40,32 @@ pub async fn create(
     if actor.patient_id() != Some(new.patient_id) {
         policy::staff_for(app, actor, "reading.create", new.patient_id)?;
     }
+    if let Some(at) = new.measured_at {
+        not_far_ahead(app, at).await?;
+    }
     let refusal = Entry::new(actor, "reading.create").of_patient(new.patient_id);
     let actor = actor.clone();
     app.write(refusal, move |tx| insert(tx, &actor, &new, key))
         .await
+}
+
+/// Refuses a time far ahead of the clock. One that was set back is no reason to refuse what the
+/// phones measure meanwhile, so the latest change counts as well.
+async fn not_far_ahead(app: &App, measured_at: Timestamp) -> Result<(), Error> {
+    let is_ahead_of = |now: Timestamp| measured_at.0 > now.0 + limits::READING_AHEAD_MAX_MS;
+    if !is_ahead_of(app.clock.now()) {
+        return Ok(());
+    }
+    let latest = app
+        .store
+        .read(|tx| Ok::<_, Error>(readings::latest_change(tx)?));
+    if !is_ahead_of(latest.await?) {
+        return Ok(());
+    }
+    Err(Error::invalid("created_at")(Invalid::new(
+        "must not be in the future",
+        "no puede estar en el futuro",
+    )))
 }
 
 fn insert(
@@ -138,13 +162,14 @@ async fn list(app: &App, actor: &Actor, id: i64, latest: bool) -> Result<Vec<Rea
             if !patients::exists(tx, id)? {
                 return Err(NO_PATIENT);
             }
-            let since = if latest {
-                Timestamp(tx.now().0 - LATEST_MS)
+            let now = tx.now().0;
+            let times = if latest {
+                now - LATEST_MS..=now + limits::READING_AHEAD_MAX_MS
             } else {
-                Timestamp(i64::MIN)
+                i64::MIN..=i64::MAX
             };
             let most = limits::LEGACY_READINGS_MAX;
-            Ok(readings::newest(tx, id, since, most)?)
+            Ok(readings::newest(tx, id, times, most)?)
         })
         .await?;
     app.store

@@ -5,15 +5,14 @@
 
 use super::mail::Mail;
 use super::sessions::{after, concerning, store_password, throttle_key, who};
-use super::{App, Error, address, policy, staff as staff_service};
+use super::{App, Error, address, patients as patients_service, policy, staff as staff_service};
 use crate::auth::Secret;
 use crate::auth::opaque::{DeskCode, OpaqueToken, Purpose};
-use crate::auth::password::PasswordPolicy;
 use crate::auth::throttle::Tried;
 use crate::auth::token::Audience;
 use crate::domain::actor::{Actor, Role};
 use crate::domain::audit::{Entry, Outcome};
-use crate::domain::text::Invalid;
+use crate::domain::patient::{NewPatient, Patient};
 use crate::store::sessions::{self, Owner};
 use crate::store::{Lane, Read, patients, recovery as codes, staff};
 
@@ -43,7 +42,8 @@ pub async fn request_mail(
             app.monotonic_ms()
         })
         .await?;
-    attempt.record_failure(app.monotonic_ms());
+    let closed = attempt.record_failure(app.monotonic_ms());
+    app.note_closed(&Entry::new(actor, "throttle.close"), closed)?;
     let token = OpaqueToken::generate(Purpose::Recovery, &*app.random)?;
     let (digest, actor) = (token.digest(), actor.clone());
     let lifetime = match audience {
@@ -91,6 +91,25 @@ pub async fn desk_code(app: &App, actor: &Actor, patient_id: i64) -> Result<Desk
     make_code(app, actor, Owner::Patient(patient_id)).await
 }
 
+/// Registers a patient without a password, and makes the code with which they choose one. Until
+/// then nobody can log in: the account has a random password that nobody was told.
+///
+/// # Errors
+/// [`Error::Taken`] when the DNI, address or hospital account is in use.
+pub async fn invite(
+    app: &App,
+    actor: &Actor,
+    new: NewPatient,
+) -> Result<(Patient, DeskCode), Error> {
+    policy::staff(app, actor, "patient.create")?;
+    let unknown = OpaqueToken::generate(Purpose::Recovery, &*app.random)?;
+    let unknown = Secret::new(unknown.expose().to_owned());
+    let hash = app.hasher.hash(&unknown).await?;
+    let patient = patients_service::register_hashed(app, actor, new, &hash, true, None).await?;
+    let code = desk_code(app, actor, patient.id).await?;
+    Ok((patient, code))
+}
+
 /// Makes a one-time code for a member of staff.
 ///
 /// # Errors
@@ -136,9 +155,10 @@ pub async fn reset(app: &App, actor: &Actor, code: &str, password: Secret) -> Re
     match &result {
         Ok(()) => attempt.record_success(),
         Err(Error::RecoveryInvalid | Error::RecoveryExpired) => {
-            attempt.record_failure(app.monotonic_ms());
+            let closed = attempt.record_failure(app.monotonic_ms());
             let entry = Entry::new(actor, "recovery.reset").outcome(Outcome::Denied);
             app.store.note_access(entry)?;
+            app.note_closed(&Entry::new(actor, "throttle.close"), closed)?;
         }
         Err(_) => {}
     }
@@ -189,10 +209,9 @@ fn account_names(tx: &impl Read, digest: &[u8; 32]) -> Result<(Owner, Vec<String
 
 fn check_password(password: &Secret, (owner, names): &(Owner, Vec<String>)) -> Result<(), Error> {
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
-    match owner {
-        Owner::Patient(_) => PasswordPolicy::PATIENT
-            .check(password, &names)
-            .map_err(|error| Error::invalid("new_password")(Invalid(error.to_string()))),
+    let checked = match owner {
+        Owner::Patient(_) => patients_service::check_password(password, &names),
         Owner::Staff(_) => staff_service::check_password(password, &names),
-    }
+    };
+    checked.map_err(Error::invalid("new_password"))
 }

@@ -6,7 +6,7 @@
 //! it is acknowledged, so the very next request asks the store again. Holds digests, never tokens.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::auth::token::Audience;
 use crate::domain::actor::Who;
@@ -18,7 +18,7 @@ pub(super) struct CachedSession {
     pub(super) epoch: u64,
     pub(super) expires_at_s: i64,
     pub(super) who: Who,
-    pub(super) session_id: String,
+    pub(super) session_id: Arc<str>,
     pub(super) password_reset_required: bool,
 }
 

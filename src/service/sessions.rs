@@ -3,13 +3,15 @@
 //! An unknown name costs the time of a real hash and gets the same answer as a wrong password. A
 //! failed attempt is in the audit log, without the name that was tried.
 
+use std::sync::Arc;
+
 use super::session_cache::{self, CachedSession};
-use super::{App, Error, address, monotonic_ms};
+use super::{App, Error, address};
 use crate::auth::Secret;
 use crate::auth::opaque::{OpaqueToken, Purpose};
 use crate::auth::password::PasswordHash;
 use crate::auth::refresh::{FamilyState, RefreshDecision, decide};
-use crate::auth::throttle::Attempt;
+use crate::auth::throttle::{Attempt, Closed};
 use crate::auth::token::{Audience, Claims, TokenError, issuer};
 use crate::domain::actor::{Actor, Role, Who};
 use crate::domain::audit::{Entry, Object, Outcome};
@@ -40,10 +42,27 @@ struct Account {
 
 /// Logs in with a password: a patient by DNI or e-mail address, staff by user name or address.
 ///
+/// Goes on when the caller hangs up: otherwise anybody could spend the node's hashes without being
+/// throttled, and without a trace in the audit log.
+///
 /// # Errors
 /// [`Error::BadCredentials`], [`Error::Blocked`], [`Error::PasswordResetRequired`] (patients only:
 /// staff can change it once they are in), [`Error::Throttled`], [`Error::Busy`].
 pub async fn log_in(
+    app: &Arc<App>,
+    actor: &Actor,
+    audience: Audience,
+    name: &str,
+    password: Secret,
+) -> Result<Tokens, Error> {
+    let (app, actor, name) = (Arc::clone(app), actor.clone(), name.to_owned());
+    let attempt = async move { try_log_in(&app, &actor, audience, &name, password).await };
+    tokio::spawn(attempt)
+        .await
+        .unwrap_or_else(|error| Err(Error::Internal(error.to_string())))
+}
+
+async fn try_log_in(
     app: &App,
     actor: &Actor,
     audience: Audience,
@@ -61,7 +80,14 @@ pub async fn log_in(
     let stored = account
         .as_ref()
         .and_then(|found| PasswordHash::parse(&found.password_hash).ok());
-    let verified = verify(app, attempt, password.clone(), stored.clone()).await?;
+    let (verified, closed) = verify(app, attempt, password.clone(), stored.clone()).await?;
+    if closed != Closed::default() {
+        let mut entry = Entry::new(actor, "throttle.close");
+        if let Some(account) = &account {
+            entry = concerning(entry, account.owner);
+        }
+        app.note_closed(&entry, closed)?;
+    }
     let Some(account) = account.filter(|_| verified) else {
         let mut entry = Entry::new(actor, "session.log_in").detail("wrong name or password");
         if let Some(owner) = known {
@@ -108,26 +134,22 @@ pub(super) fn throttle_key(audience: Audience, account: Option<Owner>, name: &st
     }
 }
 
-/// Checks the password and counts the outcome, also when the caller hangs up meanwhile: otherwise
-/// anybody could spend the node's hashes without ever being throttled.
+/// Checks the password and counts the outcome. Must run on a task of its own, which goes on when the
+/// caller hangs up: otherwise anybody could spend the node's hashes without ever being throttled.
 pub(super) async fn verify(
     app: &App,
     attempt: Attempt,
     password: Secret,
     stored: Option<PasswordHash>,
-) -> Result<bool, Error> {
-    let (hasher, started) = (app.hasher.clone(), app.started);
-    let task = tokio::spawn(async move {
-        let verified = hasher.verify(password, stored).await?;
-        if verified {
-            attempt.record_success();
-        } else {
-            attempt.record_failure(monotonic_ms(started));
-        }
-        Ok(verified)
-    });
-    task.await
-        .map_err(|error| Error::Internal(error.to_string()))?
+) -> Result<(bool, Closed), Error> {
+    let verified = app.hasher.verify(password, stored).await?;
+    let closed = if verified {
+        attempt.record_success();
+        Closed::default()
+    } else {
+        attempt.record_failure(app.monotonic_ms())
+    };
+    Ok((verified, closed))
 }
 
 async fn find(app: &App, audience: Audience, name: String) -> Result<Option<Account>, Error> {
@@ -163,7 +185,7 @@ async fn begin(
     let refresh = OpaqueToken::generate(Purpose::Refresh, &*app.random)?;
     let (owner, digest, lifetime) = (account.owner, refresh.digest(), app.lifetimes.refresh);
     let id = session.clone();
-    let actor = actor.becomes(who(owner, Role::Staff), Some(session.clone()));
+    let actor = actor.becomes(who(owner, Role::Staff), Some(session.as_str().into()));
     app.store
         .write(Lane::Essential, move |tx| {
             // Looked at again: while the hash was computed, somebody may have chosen another
@@ -315,7 +337,8 @@ pub async fn refresh(
             let grace_ms = i64::try_from(limits::REFRESH_GRACE.as_millis()).unwrap_or(i64::MAX);
             let decision = decide(&found.record, &found.family, arrived.0, grace_ms);
             let family = found.family.after(decision, arrived.0);
-            let actor = actor.becomes(who(found.owner, Role::Staff), Some(found.jti.clone()));
+            let jti = Some(found.jti.as_str().into());
+            let actor = actor.becomes(who(found.owner, Role::Staff), jti);
             let entry = Entry::new(&actor, "session.refresh");
             match decision {
                 RefreshDecision::Rotate => {}
@@ -377,7 +400,7 @@ pub async fn revoke(app: &App, actor: &Actor, token: &str) -> Result<(), Error> 
         .write(Lane::Essential, move |tx| {
             let found = sessions::presented(tx, &digest)?.ok_or(Error::BadRefreshToken)?;
             sessions::revoke(tx, found.session)?;
-            let actor = actor.becomes(who(found.owner, Role::Staff), Some(found.jti));
+            let actor = actor.becomes(who(found.owner, Role::Staff), Some(found.jti.into()));
             Ok(tx.audit(&Entry::new(&actor, "session.log_out"))?)
         })
         .await;
@@ -442,7 +465,7 @@ async fn match_session(app: &App, audience: Audience, token: &str) -> Result<Cac
         epoch,
         expires_at_s: claims.expires_at_s,
         who,
-        session_id: claims.session_id,
+        session_id: claims.session_id.into(),
         password_reset_required: status.password_reset_required,
     };
     app.session_cache.put(key, session.clone());

@@ -29,7 +29,8 @@ pub async fn register(
     key: Option<IdempotencyKey>,
 ) -> Result<Staff, Error> {
     policy::admin(app, actor, "staff.create")?;
-    check_password(&password, &[username.as_str(), email.as_str()])?;
+    check_password(&password, &[username.as_str(), email.as_str()])
+        .map_err(Error::invalid("password"))?;
     let hash = app.hasher.hash(&password).await?.to_stored();
     let refusal = Entry::new(actor, "staff.create");
     let actor = actor.clone();
@@ -58,10 +59,14 @@ pub async fn register(
     .await
 }
 
-pub(super) fn check_password(password: &Secret, names: &[&str]) -> Result<(), Error> {
+/// Whether a member of staff with these names may choose this password.
+///
+/// # Errors
+/// Why not, for the member of staff.
+pub fn check_password(password: &Secret, names: &[&str]) -> Result<(), Invalid> {
     PasswordPolicy::STAFF
         .check(password, names)
-        .map_err(|error| Error::invalid("password")(Invalid(error.to_string())))
+        .map_err(|error| Invalid::sentence(error.to_string()))
 }
 
 /// The account of the acting member of staff.
@@ -93,7 +98,8 @@ pub async fn list(app: &App, actor: &Actor) -> Result<Vec<Staff>, Error> {
 /// When the password is too weak.
 pub async fn change_password(app: &App, actor: &Actor, password: Secret) -> Result<(), Error> {
     let me = me(app, actor).await?;
-    check_password(&password, &[&me.username, &me.email])?;
+    check_password(&password, &[&me.username, &me.email])
+        .map_err(Error::invalid("new_password"))?;
     let hash = app.hasher.hash(&password).await?;
     let entry = Entry::new(actor, "staff.change_password").on(Object::Staff, me.id);
     choose_password(app, entry, Owner::Staff(me.id), me.password_hash, &hash).await
@@ -122,7 +128,8 @@ pub async fn change_email(app: &App, actor: &Actor, email: Email) -> Result<Staf
 /// Blocks a member of staff or lets them in again. Blocking ends their sessions.
 ///
 /// # Errors
-/// When the actor is not an admin, or there is no such member of staff.
+/// When the actor is not an admin, there is no such member of staff, or it is the last
+/// administrator ([`Error::LastAdmin`]).
 pub async fn set_blocked(
     app: &App,
     actor: &Actor,
@@ -134,6 +141,10 @@ pub async fn set_blocked(
     let actor = actor.clone();
     app.write(refusal, move |tx| {
         let found = staff::by_name(tx, &username)?.ok_or(NO_STAFF)?;
+        let last = found.role == Some(Role::Admin) && !staff::has_other_admin(tx, found.id)?;
+        if blocked && !found.blocked && last {
+            return Err(Error::LastAdmin);
+        }
         if found.blocked != blocked {
             staff::set_blocked(tx, found.id, blocked)?;
         }
@@ -145,7 +156,10 @@ pub async fn set_blocked(
         } else {
             "staff.unblock"
         };
-        let entry = Entry::new(&actor, action).on(Object::Staff, found.id);
+        let mut entry = Entry::new(&actor, action).on(Object::Staff, found.id);
+        if found.blocked == blocked {
+            entry = entry.detail("repeated");
+        }
         Ok(tx.audit(&entry)?.with(Staff { blocked, ..found }))
     })
     .await

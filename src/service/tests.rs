@@ -34,7 +34,7 @@ const PASSWORD: &str = "mate cocido y facturas";
 
 /// A node with its use cases, a clock that stands still, and a letter box.
 struct Clinic {
-    app: App,
+    app: Arc<App>,
     clock: Arc<ManualClock>,
     mails: std::sync::Mutex<tokio::sync::mpsc::Receiver<mail::Mail>>,
     _dir: tempfile::TempDir,
@@ -48,7 +48,7 @@ impl Clinic {
         app.mailer = Mailer::new(mailer);
         app.random = Arc::new(SeededRandom::new(7));
         Self {
-            app,
+            app: Arc::new(app),
             clock,
             mails: mails.into(),
             _dir: dir,
@@ -61,11 +61,8 @@ impl Clinic {
 
     /// As if the node had been running for a minute longer: the throttle forgets.
     fn let_the_throttle_forget(&mut self) {
-        self.app.started = self
-            .app
-            .started
-            .checked_sub(Duration::from_secs(61))
-            .unwrap();
+        let app = Arc::get_mut(&mut self.app).unwrap();
+        app.started = app.started.checked_sub(Duration::from_secs(61)).unwrap();
     }
 
     /// Registers a patient with this number without the cost of a hash.
@@ -114,6 +111,25 @@ impl Clinic {
 
     /// The audit entries of an action that are durable, newest first.
     async fn log(&self, action: &str) -> Vec<AuditRow> {
+        let filter = AuditFilter {
+            action: Some(action.to_owned()),
+            limit: 1_000,
+            ..AuditFilter::default()
+        };
+        self.log_page(filter).await
+    }
+
+    /// What somebody did, newest first.
+    async fn log_by(&self, kind: &str, id: Option<i64>) -> Vec<AuditRow> {
+        let filter = AuditFilter {
+            actor: Some((kind.to_owned(), id)),
+            limit: 1_000,
+            ..AuditFilter::default()
+        };
+        self.log_page(filter).await
+    }
+
+    async fn log_page(&self, filter: AuditFilter) -> Vec<AuditRow> {
         // An entry of something seen travels with the next write.
         let entry = crate::domain::audit::Entry::new(&Actor::system(), "test.flush");
         let flush = self
@@ -121,11 +137,6 @@ impl Clinic {
             .store
             .write(Lane::Essential, move |tx| tx.audit(&entry));
         flush.await.map_err(|error: StoreError| error).unwrap();
-        let filter = AuditFilter {
-            action: Some(action.to_owned()),
-            limit: 1_000,
-            ..AuditFilter::default()
-        };
         let list = self.app.store.read(move |tx| audit::list(tx, &filter));
         list.await.unwrap()
     }

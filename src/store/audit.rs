@@ -1,6 +1,6 @@
 //! The audit log: append-only, each entry chained to the one before.
 //!
-//! `hash = BLAKE3-keyed(key, previous hash ‖ entry)`, with the entry as the bytes of [`encode`].
+//! `hash = BLAKE3-keyed(key, previous hash ‖ entry)`, with the entry as the bytes of [`Covered::encode`].
 //! An entry that came with a change holds the change's digest, so the chain covers the change log
 //! too. The key lies outside the database, so whoever can only alter the database cannot make a chain
 //! that verifies. An altered, missing, reordered or invented entry breaks the chain at its place;
@@ -10,6 +10,8 @@
 //! Must never hold names, values, passwords or tokens: ids and facts only.
 
 mod verify;
+
+use std::io::Write;
 
 use rusqlite::{Connection, Row, params};
 
@@ -68,34 +70,6 @@ pub struct AuditRow {
 }
 
 impl AuditRow {
-    fn new(seq: i64, at: Timestamp, entry: &Entry, change: Option<ChangeRef>) -> Self {
-        let (actor_kind, actor_id) = match entry.actor.who {
-            Who::Anonymous => ("anonymous", None),
-            Who::Patient(id) => ("patient", Some(id)),
-            Who::Staff(id, _) => ("staff", Some(id)),
-            Who::Operator => ("operator", None),
-            Who::System => ("system", None),
-        };
-        Self {
-            seq,
-            at: at.0,
-            actor_kind: actor_kind.into(),
-            actor_id,
-            action: entry.action.into(),
-            outcome: entry.outcome.as_str().into(),
-            patient_id: entry.patient_id,
-            object_kind: entry.object.map(|(kind, _)| kind.as_str().into()),
-            object_id: entry.object.map(|(_, id)| id),
-            address: entry.actor.address.map(|address| address.to_string()),
-            session: entry.actor.session.clone(),
-            request_id: entry.actor.request_id.clone(),
-            change_seq: change.map(|change| change.seq),
-            detail: entry.detail.clone(),
-            change_hash: change.map(|change| change.hash),
-            hash: GENESIS,
-        }
-    }
-
     fn from_row(row: &Row<'_>) -> rusqlite::Result<Self> {
         Ok(Self {
             seq: row.get(0)?,
@@ -117,36 +91,99 @@ impl AuditRow {
         })
     }
 
+    fn chain(&self, key: &[u8; 32], previous: &[u8; 32]) -> [u8; 32] {
+        let covered = Covered {
+            seq: self.seq,
+            at: self.at,
+            actor_kind: &self.actor_kind,
+            actor_id: self.actor_id,
+            action: &self.action,
+            outcome: &self.outcome,
+            patient_id: self.patient_id,
+            object_kind: self.object_kind.as_deref(),
+            object_id: self.object_id,
+            address: self.address.as_deref(),
+            session: self.session.as_deref(),
+            request_id: self.request_id.as_deref(),
+            change_seq: self.change_seq,
+            detail: self.detail.as_deref(),
+            change_hash: self.change_hash,
+        };
+        covered.chain(key, previous)
+    }
+}
+
+/// What the hash of an entry covers. Borrowed: writing an entry is part of every write.
+struct Covered<'a> {
+    seq: i64,
+    at: i64,
+    actor_kind: &'a str,
+    actor_id: Option<i64>,
+    action: &'a str,
+    outcome: &'a str,
+    patient_id: Option<i64>,
+    object_kind: Option<&'a str>,
+    object_id: Option<i64>,
+    address: Option<&'a str>,
+    session: Option<&'a str>,
+    request_id: Option<&'a str>,
+    change_seq: Option<i64>,
+    detail: Option<&'a str>,
+    change_hash: Option<[u8; 32]>,
+}
+
+impl<'a> Covered<'a> {
+    fn new(
+        seq: i64,
+        at: Timestamp,
+        entry: &'a Entry,
+        address: Option<&'a Shown>,
+        change: Option<ChangeRef>,
+    ) -> Self {
+        let (actor_kind, actor_id) = match entry.actor.who {
+            Who::Anonymous => ("anonymous", None),
+            Who::Patient(id) => ("patient", Some(id)),
+            Who::Staff(id, _) => ("staff", Some(id)),
+            Who::Operator => ("operator", None),
+            Who::System => ("system", None),
+        };
+        Self {
+            seq,
+            at: at.0,
+            actor_kind,
+            actor_id,
+            action: entry.action,
+            outcome: entry.outcome.as_str(),
+            patient_id: entry.patient_id,
+            object_kind: entry.object.map(|(kind, _)| kind.as_str()),
+            object_id: entry.object.map(|(_, id)| id),
+            address: address.map(Shown::as_str),
+            session: entry.actor.session.as_deref(),
+            request_id: entry.actor.request_id.as_deref(),
+            change_seq: change.map(|change| change.seq),
+            detail: entry.detail.as_deref(),
+            change_hash: change.map(|change| change.hash),
+        }
+    }
+
     /// Appends the bytes that the hash covers: each field after its length, none as the length
     /// 2^32 - 1, numbers in decimal. Unambiguous: no two entries have the same bytes.
     fn encode(&self, out: &mut blake3::Hasher) {
-        let mut bytes = |value: Option<&[u8]>| match value {
-            Some(bytes) => {
-                let len = u32::try_from(bytes.len()).unwrap_or(u32::MAX - 1);
-                out.update(&len.to_be_bytes());
-                out.update(bytes);
-            }
-            None => {
-                out.update(&u32::MAX.to_be_bytes());
-            }
-        };
-        bytes(self.change_hash.as_ref().map(|hash| &hash[..]));
-        let mut field = |value: Option<&str>| bytes(value.map(str::as_bytes));
-        let number = |value: Option<i64>| value.map(|value| value.to_string());
-        field(Some(&self.seq.to_string()));
-        field(Some(&self.at.to_string()));
-        field(Some(&self.actor_kind));
-        field(number(self.actor_id).as_deref());
-        field(Some(&self.action));
-        field(Some(&self.outcome));
-        field(number(self.patient_id).as_deref());
-        field(self.object_kind.as_deref());
-        field(number(self.object_id).as_deref());
-        field(self.address.as_deref());
-        field(self.session.as_deref());
-        field(self.request_id.as_deref());
-        field(number(self.change_seq).as_deref());
-        field(self.detail.as_deref());
+        bytes(out, self.change_hash.as_ref().map(|hash| &hash[..]));
+        number(out, Some(self.seq));
+        number(out, Some(self.at));
+        text(out, Some(self.actor_kind));
+        number(out, self.actor_id);
+        text(out, Some(self.action));
+        text(out, Some(self.outcome));
+        number(out, self.patient_id);
+        text(out, self.object_kind);
+        number(out, self.object_id);
+        text(out, self.address);
+        text(out, self.session);
+        text(out, self.request_id);
+        number(out, self.change_seq);
+        text(out, self.detail);
     }
 
     fn chain(&self, key: &[u8; 32], previous: &[u8; 32]) -> [u8; 32] {
@@ -154,6 +191,50 @@ impl AuditRow {
         hasher.update(previous);
         self.encode(&mut hasher);
         hasher.finalize().into()
+    }
+}
+
+fn bytes(out: &mut blake3::Hasher, value: Option<&[u8]>) {
+    match value {
+        Some(bytes) => {
+            let len = u32::try_from(bytes.len()).unwrap_or(u32::MAX - 1);
+            out.update(&len.to_be_bytes());
+            out.update(bytes);
+        }
+        None => {
+            out.update(&u32::MAX.to_be_bytes());
+        }
+    }
+}
+
+fn text(out: &mut blake3::Hasher, value: Option<&str>) {
+    bytes(out, value.map(str::as_bytes));
+}
+
+fn number(out: &mut blake3::Hasher, value: Option<i64>) {
+    let shown = value.map(|value| Shown::of(&value));
+    text(out, shown.as_ref().map(Shown::as_str));
+}
+
+/// The text of a number or an address, without the heap.
+struct Shown {
+    /// An IPv6 address with an IPv4 tail has 45 characters, a number at most 20.
+    bytes: [u8; 48],
+    len: usize,
+}
+
+impl Shown {
+    fn of(value: &impl std::fmt::Display) -> Self {
+        let mut bytes = [0; 48];
+        let mut rest = &mut bytes[..];
+        let written = write!(rest, "{value}");
+        debug_assert!(written.is_ok(), "no text is longer");
+        let len = 48 - rest.len();
+        Self { bytes, len }
+    }
+
+    fn as_str(&self) -> &str {
+        str::from_utf8(&self.bytes[..self.len]).unwrap_or_default()
     }
 }
 
@@ -176,7 +257,8 @@ pub(super) fn append(
     entry: &Entry,
     change: Option<ChangeRef>,
 ) -> Result<[u8; 32], StoreError> {
-    let row = AuditRow::new(seq, at, entry, change);
+    let address = entry.actor.address.as_ref().map(Shown::of);
+    let row = Covered::new(seq, at, entry, address.as_ref(), change);
     let hash = row.chain(key, previous);
     let sql = "INSERT INTO audit_entry (seq, at, actor_kind, actor_id, action, outcome, patient_id, \
                object_kind, object_id, address, session, request_id, change_seq, detail, change_hash, \
@@ -226,6 +308,12 @@ pub struct AuditFilter {
     pub limit: u32,
 }
 
+impl AuditFilter {
+    fn is_of_one_patient(&self) -> bool {
+        matches!(&self.actor, Some((kind, Some(_))) if kind == "patient")
+    }
+}
+
 /// One page of the log, newest first.
 ///
 /// # Errors
@@ -233,13 +321,21 @@ pub struct AuditFilter {
 pub fn list(tx: &impl Read, filter: &AuditFilter) -> Result<Vec<AuditRow>, StoreError> {
     let rest = conditions(filter);
     let from = format!("SELECT {COLUMNS} FROM audit_entry");
-    let mut sql = match filter.patient_id {
-        None => format!("{from} WHERE seq < ?1{rest}"),
+    let mut sql = if filter.patient_id.is_some() {
         // The planner would read the whole log for an OR, and knows no reason for the second index.
-        Some(_) => format!(
+        format!(
             "{from} WHERE seq < ?1 AND patient_id = ?2{rest} UNION ALL \
              {from} INDEXED BY audit_of_many WHERE seq < ?1 AND {OF_MANY} AND patient_id IS NULL{rest}"
-        ),
+        )
+    } else if filter.is_of_one_patient() {
+        // What a patient does to their own data is found by the patient whose data it was, the rest
+        // by an index of its own. Together they are all that this patient did.
+        format!(
+            "{from} WHERE seq < ?1 AND patient_id = ?4{rest} UNION ALL \
+             {from} WHERE seq < ?1 AND patient_id IS NOT actor_id{rest}"
+        )
+    } else {
+        format!("{from} WHERE seq < ?1{rest}")
     };
     sql.push_str(" ORDER BY seq DESC LIMIT ?9");
     let parameters = params![
@@ -274,7 +370,7 @@ fn conditions(filter: &AuditFilter) -> String {
         kind == "staff" && actor_id.is_some(),
         "actor_kind = 'staff'",
     );
-    conditions(kind == "patient" && actor_id.is_some(), "patient_id = ?4");
+    conditions(filter.is_of_one_patient(), "actor_kind = 'patient'");
     conditions(
         filter.action.is_some(),
         "substr(action, 1, length(?5)) = ?5",

@@ -15,7 +15,7 @@ use crate::domain::time::Timestamp;
 
 /// The version that `schema.sql` describes.
 pub(super) const SCHEMA_VERSION: i64 = 1;
-const SCHEMA: &str = include_str!("../../schema.sql");
+pub(super) const SCHEMA: &str = include_str!("../../schema.sql");
 
 /// What a new database is told about itself.
 #[derive(Clone, Debug)]

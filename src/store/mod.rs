@@ -42,6 +42,7 @@ pub mod renewal;
 pub mod replica;
 pub mod rights;
 mod rows;
+mod schema;
 pub mod sessions;
 pub mod settings;
 mod snapshot;
@@ -73,6 +74,7 @@ pub use space::Health;
 pub use tx::{Audited, Read, ReadTx, WriteTx};
 
 use crate::clock::Clock;
+use crate::domain::actor::Actor;
 use crate::domain::audit::Entry;
 use crate::limits;
 use lanes::{Lanes, Outcome, Run};
@@ -161,6 +163,41 @@ impl Store {
             audit_key,
             _lock: lock,
         })
+    }
+
+    /// Makes the triggers and indexes again that somebody has removed or changed since the database
+    /// was made, and says so in the audit log. Returns what is odd and left as it is.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`] when tables are not what they should be, or there are triggers that
+    /// do not belong here: nobody knows what a write would do.
+    pub async fn restore_schema(&self) -> Result<Vec<String>, StoreError> {
+        let found = self.read(|tx| schema::differences(tx.connection())).await?;
+        if !found.serious.is_empty() {
+            let what = found.serious.join("; ");
+            return Err(StoreError::Damaged(format!("{what}: see `islet doctor`")));
+        }
+        if found.restorable.is_empty() {
+            return Ok(found.harmless);
+        }
+        let names: Vec<_> = found
+            .restorable
+            .iter()
+            .map(|((_, name), _)| name.clone())
+            .collect();
+        let names = names.join(", ");
+        tracing::error!(
+            "SOMEBODY REMOVED OR CHANGED PARTS OF THE DATABASE'S SCHEMA, which are made again: {names}"
+        );
+        let entry = Entry::new(&Actor::system(), "node.restore_schema").detail(names);
+        self.write(Lane::Essential, move |tx| {
+            for (_, sql) in &found.restorable {
+                tx.connection().execute_batch(sql)?;
+            }
+            tx.audit(&entry)
+        })
+        .await?;
+        Ok(found.harmless)
     }
 
     /// Runs `job` in a write transaction and answers once it is durable.

@@ -6,7 +6,7 @@ use rusqlite::Row;
 use super::entity::{QUEUE_DAY, QUEUE_ENTRY};
 use super::tx::{Read, all, one};
 use super::{StoreError, WriteTx, rights, settings};
-use crate::domain::queue::{QueueDay, QueueEntry, QueueState, SIZE_DEFAULT};
+use crate::domain::queue::{Prioritized, QueueDay, QueueEntry, QueueState, SIZE_DEFAULT};
 
 /// The size that the next queue day opens with.
 const SIZE_SETTING: &str = "queue_size";
@@ -212,6 +212,23 @@ pub fn live_entries(
 ) -> Result<Vec<QueueEntry>, StoreError> {
     let sql = format!("{ENTRY} {BY_LIVE} WHERE {LIVE} AND state = coalesce(?, state) ORDER BY id");
     all(tx, &sql, [state.map(QueueState::as_str)], from_row)
+}
+
+/// The live entries that go before others, the first of them first.
+///
+/// # Errors
+/// When the disk fails.
+pub fn prioritized(tx: &impl Read) -> Result<Vec<Prioritized>, StoreError> {
+    let sql = format!(
+        "SELECT id, patient_id, state, priority, priority_reason FROM queue_entry {BY_LIVE}
+         WHERE {LIVE} AND priority > 0 ORDER BY priority DESC, id"
+    );
+    all(tx, &sql, [], |row| {
+        Ok(Prioritized {
+            entry: from_row(row)?,
+            reason: row.get(4)?,
+        })
+    })
 }
 
 /// How many of the waiting go before this entry.

@@ -1,5 +1,7 @@
 //! Glucose readings.
 
+use std::ops::RangeInclusive;
+
 use islet_sync::op::Value;
 use rusqlite::{Row, params};
 
@@ -9,12 +11,22 @@ use super::{StoreError, WriteTx};
 use crate::domain::glucose::{NewReading, Reading, ReadingType, Source};
 use crate::domain::time::Timestamp;
 
-const COLUMNS: &str = "id, patient_id, glucose_mg_dl, reading_type, measured_at, notes";
 /// Status codes: FHIR Observation.status `final` and `entered-in-error`.
 const FINAL: i64 = 1;
 const ENTERED_IN_ERROR: i64 = 2;
-/// The source code of readings that staff typed in.
-const STAFF: i64 = Source::BackOffice as i64;
+/// In the statements below, 1 is [`FINAL`] and 2 the source of readings that staff typed in.
+const _: () = assert!(FINAL == 1 && Source::BackOffice as i64 == 2);
+const BY_ID: &str = "SELECT id, patient_id, glucose_mg_dl, reading_type, measured_at, notes,
+    recorded_at, status FROM reading WHERE id = ?";
+const SAME: &str = "SELECT id, patient_id, glucose_mg_dl, reading_type, measured_at, notes
+    FROM reading WHERE patient_id = ? AND measured_at = ? AND glucose_mg_dl = ? AND reading_type = ?
+    AND source = ? AND notes IS ? AND (status = 1 OR source <> 2) ORDER BY status, id LIMIT 1";
+const NEWEST: &str = "SELECT * FROM (SELECT id, patient_id, glucose_mg_dl, reading_type,
+    measured_at, notes FROM reading WHERE patient_id = ? AND measured_at BETWEEN ? AND ?
+    AND status = 1 ORDER BY measured_at DESC LIMIT ?) ORDER BY id";
+const NEWEST_OF_ALL: &str = "SELECT * FROM (SELECT id, patient_id, glucose_mg_dl, reading_type,
+    measured_at, notes FROM reading WHERE id <= ? AND status = 1 ORDER BY id DESC LIMIT ?)
+    ORDER BY id";
 
 /// Inserts a reading taken at `measured_at` and recorded now.
 ///
@@ -86,8 +98,7 @@ pub struct Stored {
 /// # Errors
 /// When the disk fails.
 pub fn by_id(tx: &impl Read, id: i64) -> Result<Option<Stored>, StoreError> {
-    let sql = format!("SELECT {COLUMNS}, recorded_at, status FROM reading WHERE id = ?");
-    one(tx, &sql, [id], |row| {
+    one(tx, BY_ID, [id], |row| {
         Ok(Stored {
             reading: from_row(row)?,
             recorded_at: Timestamp(row.get(6)?),
@@ -106,11 +117,6 @@ pub fn find_same(
     new: &NewReading,
     measured_at: Timestamp,
 ) -> Result<Option<Reading>, StoreError> {
-    let sql = format!(
-        "SELECT {COLUMNS} FROM reading WHERE patient_id = ? AND measured_at = ? AND glucose_mg_dl = ?
-         AND reading_type = ? AND source = ? AND notes IS ? AND (status = {FINAL} OR source <> {STAFF})
-         ORDER BY status, id LIMIT 1"
-    );
     let parameters = params![
         new.patient_id,
         measured_at.0,
@@ -119,7 +125,7 @@ pub fn find_same(
         new.source as i64,
         new.notes
     ];
-    one(tx, &sql, parameters, from_row)
+    one(tx, SAME, parameters, from_row)
 }
 
 /// The reading that `new` repeats although its value was corrected since: by what it was made with.
@@ -146,22 +152,19 @@ pub fn find_corrected(
     one(tx, sql, parameters, from_row)
 }
 
-/// The `limit` readings of a patient with the newest times at or after `since`, in the order of
-/// their ids. The cost is that of the page, however many readings there are.
+/// The `limit` readings of a patient with the newest times within `times` (milliseconds), in the
+/// order of their ids. The cost is that of the page, however many readings there are.
 ///
 /// # Errors
 /// When the disk fails.
 pub fn newest(
     tx: &impl Read,
     patient_id: i64,
-    since: Timestamp,
+    times: RangeInclusive<i64>,
     limit: u32,
 ) -> Result<Vec<Reading>, StoreError> {
-    let sql = format!(
-        "SELECT * FROM (SELECT {COLUMNS} FROM reading WHERE patient_id = ? AND measured_at >= ?
-         AND status = {FINAL} ORDER BY measured_at DESC LIMIT ?) ORDER BY id"
-    );
-    all(tx, &sql, params![patient_id, since.0, limit], from_row)
+    let parameters = params![patient_id, times.start(), times.end(), limit];
+    all(tx, NEWEST, parameters, from_row)
 }
 
 /// The `limit` newest readings of all patients, in the order of their ids.
@@ -169,11 +172,17 @@ pub fn newest(
 /// # Errors
 /// When the disk fails.
 pub fn newest_of_all(tx: &impl Read, limit: u32) -> Result<Vec<Reading>, StoreError> {
-    let sql = format!(
-        "SELECT * FROM (SELECT {COLUMNS} FROM reading WHERE id <= ? AND status = {FINAL}
-         ORDER BY id DESC LIMIT ?) ORDER BY id"
-    );
-    all(tx, &sql, params![i64::MAX, limit], from_row)
+    all(tx, NEWEST_OF_ALL, params![i64::MAX, limit], from_row)
+}
+
+/// The latest time that a change was ever made at. Never goes back, whatever the clock does.
+///
+/// # Errors
+/// When the disk fails.
+pub fn latest_change(tx: &impl Read) -> Result<Timestamp, StoreError> {
+    // The upper bits of a hybrid logical clock are milliseconds.
+    let sql = "SELECT hlc >> 16 FROM replica";
+    Ok(one(tx, sql, [], |row| row.get(0).map(Timestamp))?.unwrap_or(Timestamp(0)))
 }
 
 fn from_row(row: &Row<'_>) -> rusqlite::Result<Reading> {

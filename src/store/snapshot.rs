@@ -9,7 +9,7 @@ use std::sync::Arc;
 use rusqlite::Connection;
 use rusqlite::config::DbConfig;
 
-use super::{DATABASE_FILE, ReadTx, StoreError, audit, connection, migrate};
+use super::{DATABASE_FILE, ReadTx, StoreError, audit, connection, migrate, schema};
 use crate::clock::Clock;
 
 /// Read-only access to a node's database.
@@ -55,6 +55,22 @@ impl Snapshot {
         let tx = self.connection.unchecked_transaction();
         let tx = tx.map_err(StoreError::from)?;
         job(&ReadTx::new(&tx, self.clock.now()))
+    }
+
+    /// What differs from the schema that a new node has; empty when nothing does.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn schema_problems(&self) -> Result<Vec<String>, StoreError> {
+        Ok(schema::differences(&self.connection)?.all())
+    }
+
+    /// Tables that somebody has removed.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn missing_tables(&self) -> Result<Vec<String>, StoreError> {
+        schema::missing_tables(&self.connection)
     }
 
     /// Reads the whole audit log of the node in `dir`, which this database is of, and tells what is

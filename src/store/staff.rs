@@ -160,6 +160,16 @@ pub fn taken(tx: &impl Read, name: &str, except: Option<i64>) -> Result<bool, St
     Ok(by_name(tx, name)?.is_some_and(|staff| Some(staff.id) != except))
 }
 
+/// Whether anybody but `except` is an administrator and not blocked.
+///
+/// # Errors
+/// When the disk fails.
+pub fn has_other_admin(tx: &impl Read, except: i64) -> Result<bool, StoreError> {
+    let sql = "SELECT 1 FROM staff_role CROSS JOIN staff ON id = staff_id
+               WHERE role = 'admin' AND NOT blocked AND id <> ? LIMIT 1";
+    Ok(one(tx, sql, [except], |_| Ok(()))?.is_some())
+}
+
 fn from_row(row: &Row<'_>) -> rusqlite::Result<Staff> {
     let rank: Option<i64> = row.get(6)?;
     Ok(Staff {

@@ -272,3 +272,36 @@ async fn triggers_keep_the_logs_append_only() {
         assert!(error.to_string().contains("append-only"), "{error}");
     }
 }
+
+/// The bytes that the chain covers are for ever: other hashes would break every log there is.
+#[tokio::test]
+async fn the_hashes_of_entries_are_what_they_were() {
+    let node = Node::new();
+    let actor = Actor {
+        who: crate::domain::actor::Who::Staff(7, crate::domain::actor::Role::Admin),
+        session: Some("session-1".into()),
+        address: Some("fd00::1:2".parse().unwrap()),
+        request_id: Some("request-1".into()),
+    };
+    let entry = Entry::new(&actor, "patient.update")
+        .of_patient(i64::MIN)
+        .on(crate::domain::audit::Object::Patient, i64::MAX)
+        .outcome(crate::domain::audit::Outcome::Failed)
+        .detail("ñ");
+    let noted = node
+        .store()
+        .write(Lane::Interactive, move |tx| tx.audit(&entry));
+    noted.await.map_err(|error: StoreError| error).unwrap();
+    node.queue_day(5).await.unwrap();
+    let sql = "SELECT lower(hex(hash)) FROM audit_entry ORDER BY seq";
+    let read = node
+        .store()
+        .read(move |tx| tx::all(tx, sql, [], |row| row.get(0)));
+    let hashes: Vec<String> = read.await.map_err(|error: StoreError| error).unwrap();
+    let expected = [
+        "4566f61a84c2f2365f3c3d5f8c832ba292dab21079c91827d7d38ea3cd6f02f3",
+        "d94d610e10883e8807e6638477b21d71b19a28041cb7c96774afafb60ce42993",
+        "891fcec0399f8eb24a97bf08f6d7b6f82f9713ca3b829856eeeb60e2cdb28779",
+    ];
+    assert_eq!(hashes, expected);
+}

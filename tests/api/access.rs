@@ -70,6 +70,7 @@ const BACKOFFICE_ROUTES: &[(&str, &str, May)] = &[
     ("PUT", "/appointments/deny/{id}", Staff),
     ("PUT", "/appointments/no-show/{id}", Staff),
     ("PUT", "/appointments/put-back/{id}", Staff),
+    ("GET", "/appointments/priority", Staff),
     ("PUT", "/appointments/priority/{id}", Staff),
     ("DELETE", "/appointments", Staff),
     ("GET", "/appointments/from_user/{id}", Staff),

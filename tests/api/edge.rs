@@ -125,3 +125,58 @@ async fn only_configured_origins_may_call() {
         assert!([200, 204, 405].contains(&status), "{path}: {status}");
     }
 }
+
+#[tokio::test]
+async fn the_bare_address_is_a_page_that_leads_on() {
+    let node = Node::seeded();
+    for (base, path, links) in [
+        (
+            &node.patient_url,
+            "/",
+            &["/ca", "/reset-password", "/docs"][..],
+        ),
+        (
+            &node.patient_url,
+            "/api",
+            &["/ca", "/reset-password", "/api/docs"],
+        ),
+        (&node.patient_url, "/api/", &["/api/docs"]),
+        (&node.backoffice_url, "/", &["/ca", "/docs"]),
+        (&node.backoffice_url, "/backoffice", &["/backoffice/docs"]),
+    ] {
+        let client = Client::new(base, None);
+        let page = client.get(path).await;
+        assert_eq!(page.status, 200, "{base}{path}");
+        assert!(page.header("content-type").starts_with("text/html"));
+        assert!(page.header("content-security-policy").contains("'none'"));
+        for link in links {
+            assert!(page.text.contains(&format!("href=\"{link}\"")), "{link}");
+            assert_eq!(client.get(link).await.status, 200, "{link}");
+        }
+        assert_eq!(client.get("/home.css").await.status, 200);
+    }
+    let office = node.anonymous_at_backoffice().get("/").await.text;
+    assert!(!office.contains("reset-password"), "it is not there");
+}
+
+#[tokio::test]
+async fn what_is_on_every_port_is_under_every_prefix() {
+    let node = Node::seeded();
+    for (base, prefix) in [
+        (&node.patient_url, "/api"),
+        (&node.backoffice_url, "/backoffice"),
+    ] {
+        let client = Client::new(base, None);
+        for path in [
+            "/health",
+            "/health/live",
+            "/health/ready",
+            "/ca",
+            "/ca.crt",
+            "/docs",
+        ] {
+            let answer = client.get(&format!("{prefix}{path}")).await;
+            assert_eq!(answer.status, 200, "{prefix}{path}");
+        }
+    }
+}

@@ -20,3 +20,4 @@ mod profile;
 mod queue;
 mod session;
 mod users;
+mod validation;

@@ -213,6 +213,18 @@ async fn cancel_no_show_put_back_and_priority() {
         .expect(201);
     assert_eq!(other.get("/appointments/placement").await.expect(200), 0);
     assert_eq!(patient.get("/appointments/placement").await.expect(200), 1);
+    // Staff see the same order, and why.
+    for path in ["/appointments/pending", "/appointments/queue"] {
+        let listed = admin.get(path).await.expect(200);
+        assert_eq!(listed[0]["queue_placement"], second, "{path}");
+        assert_eq!(listed[0].as_object().unwrap().len(), 3, "{path}");
+    }
+    let expected = json!([{
+        "queue_placement": second, "user_id": 2, "appointment_state": "PENDING",
+        "priority": 5, "reason": "cetosis"
+    }]);
+    let listed = admin.get("/appointments/priority").await.expect(200);
+    assert_eq!(listed, expected);
     let silent = json!({"priority": 5});
     admin
         .put_json(&format!("/appointments/priority/{second}"), &silent)

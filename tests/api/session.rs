@@ -267,3 +267,27 @@ async fn asking_for_a_mail_tells_nothing() {
     );
     office.post("/recover").await.expect(422);
 }
+
+#[tokio::test]
+async fn the_page_for_a_new_password_keeps_the_clinics_name() {
+    let node = Node::seeded();
+    let anonymous = node.anonymous();
+    let page = anonymous.get("/reset-password").await.text;
+    let name = page.split("class=\"clinic\">").nth(1).unwrap();
+    let name = name.split('<').next().unwrap();
+    assert!(!name.is_empty());
+    let send = async |code: &str, password: &str| {
+        let form = [
+            ("token", code),
+            ("new_password", password),
+            ("repeated_password", "otra clave 77"),
+        ];
+        let request = anonymous.request(reqwest::Method::POST, "/api/reset-password");
+        anonymous.send(request.form(&form)).await
+    };
+    for password in ["another", "otra clave 77"] {
+        let answer = send("7KQ-M2RT-9XA", password).await;
+        assert_eq!(answer.status, 400);
+        assert!(answer.text.contains(name), "{}", answer.text);
+    }
+}

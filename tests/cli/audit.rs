@@ -121,8 +121,10 @@ fn filters_that_make_no_sense_are_refused() {
     run(&["--actor", "doctor:x"]).refused(2, "patient:DNI");
     run(&["--actor", "staff:nobody"]).refused(1, "nobody");
     run(&["--patient", "1"]).refused(1, "there is no patient 1");
+    assert_eq!(run(&["--since", "24/11/2026"]).code, 0);
     run(&["--since", "yesterday"]).refused(2, "yesterday");
     run(&["--limit", "0"]).refused(2, "--limit");
+    run(&["--action", "session.login"]).refused(2, "session.log_in, session.log_out");
     run(&["--outcome", "great"]).refused(2, "great");
 }
 
@@ -155,6 +157,43 @@ async fn what_a_killed_node_has_left_is_read_and_not_touched() {
     islet_ok(&data, &["audit", "verify"]);
     islet_ok(&data, &["doctor"]);
     assert!(files.each_ref().map(|file| std::fs::read(file).unwrap()) == before);
+}
+
+#[test]
+fn what_was_removed_from_the_schema_is_found_and_made_again() {
+    let node = Node::seeded();
+    let (_, dir) = node.stop();
+    let dir = dir.unwrap();
+    let data = dir.path().join("node");
+    let tamper = |sql: &str| {
+        let database = rusqlite::Connection::open(data.join("islet.db")).unwrap();
+        database.execute_batch(sql).unwrap();
+    };
+    tamper(
+        "DROP TRIGGER change_no_update; DROP INDEX audit_by_staff;
+            DROP TRIGGER audit_entry_no_delete;
+            CREATE TRIGGER audit_entry_no_delete BEFORE DELETE ON audit_entry BEGIN SELECT 1; END",
+    );
+    let doctor = islet(&data, &["doctor"]);
+    for name in [
+        "change_no_update",
+        "audit_by_staff",
+        "audit_entry_no_delete",
+    ] {
+        doctor.refused(3, &format!("{name} is missing or changed"));
+    }
+    let node = Node::serve(dir, &[]);
+    let log = islet_ok(&data, &["audit", "log", "--action", "node.restore_schema"]);
+    assert!(log.contains("system node.restore_schema ok: "), "{log}");
+    let (_, dir) = node.stop();
+    islet_ok(&data, &["doctor"]);
+    islet_ok(&data, &["audit", "verify"]);
+    tamper("CREATE TRIGGER mine AFTER INSERT ON reading BEGIN DELETE FROM session; END");
+    islet(&data, &["serve"]).refused(74, "trigger mine does not belong here");
+    tamper("DROP TRIGGER mine; DROP TABLE audit_entry");
+    islet(&data, &["audit", "verify"]).refused(3, "somebody removed the table audit_entry");
+    islet(&data, &["doctor"]).refused(3, "table audit_entry is missing");
+    drop(dir);
 }
 
 #[test]

@@ -8,6 +8,11 @@ fn a_new_node_has_no_mistakes_and_every_one_is_named() {
     let (_dir, data) = founded();
     let said = islet_ok(&data, &["config", "check"]);
     assert!(said.contains("no mistakes"), "{said}");
+    let said = islet_ok(&data, &["config", "check", "--json"]);
+    assert!(said.contains("\"problems\": []"), "{said}");
+    let shown = islet_ok(&data, &["config", "show", "--json"]);
+    let shown: serde_json::Value = serde_json::from_str(&shown).unwrap();
+    assert_eq!(shown["tokens"]["access_minutes"], 30);
     std::fs::write(
         data.join("config.toml"),
         "clinic = \"x\"\nhttps_port = 1\n[mial]\n",
@@ -16,6 +21,13 @@ fn a_new_node_has_no_mistakes_and_every_one_is_named() {
     let ended = islet(&data, &["config", "check"]);
     ended.refused(3, "line 2: unknown key https_port; did you mean https?");
     ended.refused(3, "line 3: unknown key mial; did you mean mail?");
+    let ended = islet(&data, &["config", "check", "--json"]);
+    let report: serde_json::Value = serde_json::from_str(&ended.out).unwrap();
+    assert_eq!(
+        (ended.code, report["problems"].as_array().unwrap().len()),
+        (3, 2),
+        "{report}"
+    );
     // A node does not start with settings that it does not understand.
     islet(&data, &["serve"]).refused(1, "did you mean https?");
 }

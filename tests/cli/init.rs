@@ -55,6 +55,27 @@ fn the_fingerprint_and_what_to_do_next_are_printed() {
 }
 
 #[test]
+fn a_script_reads_the_fingerprint() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("node");
+    let words = [
+        "init",
+        "--admin",
+        "dra.paz",
+        "--admin-password-file",
+        "-",
+        "--clinic",
+        "La Paz",
+        "--json",
+    ];
+    let ended = islet_with(&data, &words, PASSWORD);
+    let made: serde_json::Value = serde_json::from_str(&ended.out).unwrap();
+    assert_eq!(made["clinic"], "La Paz");
+    assert_eq!(made["ca_sha256"].as_str().unwrap().matches(':').count(), 31);
+    assert_eq!(made["data"], data.to_str().unwrap());
+}
+
+#[test]
 fn options_reach_the_configuration_and_the_authority() {
     let dir = tempfile::tempdir().unwrap();
     let data = dir.path().join("node");

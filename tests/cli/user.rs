@@ -38,6 +38,47 @@ fn add_staff(data: &Path, name: &str) -> Ended {
 }
 
 #[tokio::test]
+async fn a_patient_without_a_password_chooses_one_with_the_code() {
+    let (dir, data) = founded();
+    let words = &PATIENT[..PATIENT.len() - 2];
+    let told = islet_ok(&data, words);
+    assert!(told.contains("patient 30111222 was added"), "{told}");
+    let code = told
+        .lines()
+        .find_map(|line| line.strip_prefix("One-time code: "));
+    let code = code.unwrap().to_owned();
+    let mut other = words.to_vec();
+    for (before, after) in [
+        ("30111222", "30111223"),
+        ("ana@example.org", "eva@example.org"),
+        ("HC-1", "HC-2"),
+    ] {
+        *other.iter_mut().find(|word| **word == before).unwrap() = after;
+    }
+    let node = Node::serve(dir, &[]);
+    let told = islet_ok(&data, &[&other[..], &["--json"]].concat());
+    let told: Value = serde_json::from_str(&told).unwrap();
+    assert_eq!(
+        (&told["user"]["name"], &told["valid_hours"]),
+        (&json!("30111223"), &json!(24))
+    );
+    for (name, code) in [
+        ("30111222", code.as_str()),
+        ("30111223", told["code"].as_str().unwrap()),
+    ] {
+        let anonymous = node.anonymous();
+        assert_eq!(anonymous.token((name, "")).await.status.as_u16(), 422);
+        assert_eq!(anonymous.token((name, code)).await.status.as_u16(), 401);
+        let reset = json!({"token": code, "new_password": "clave propia 7"});
+        anonymous
+            .post_json("/reset-password", &reset)
+            .await
+            .expect(200);
+        Client::log_in(&node.patient_url, (name, "clave propia 7")).await;
+    }
+}
+
+#[tokio::test]
 async fn accounts_that_are_added_beside_a_running_node_work_at_once() {
     let (dir, data) = founded();
     let node = Node::serve(dir, &[]);

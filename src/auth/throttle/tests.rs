@@ -36,7 +36,7 @@ async fn storm(throttle: &Throttle, accounts: Vec<String>, right: bool) -> (usiz
             if right {
                 attempt.record_success();
             } else {
-                attempt.record_failure(0);
+                let _ = attempt.record_failure(0);
             }
             Ok::<_, RetryAfter>(())
         });
@@ -166,4 +166,28 @@ async fn a_waiter_that_leaves_gives_its_place_back() {
             .await
             .is_ok()
     );
+}
+
+#[tokio::test]
+async fn the_failure_that_closes_an_account_or_address_says_so() {
+    let throttle = throttle(ThrottleLimits::default());
+    let fail = async |account: &str, from: &str, now: u64| {
+        let attempt = throttle.check(account, address(from), || now).await;
+        attempt.unwrap().record_failure(now)
+    };
+    let (open, account) = (
+        Closed::default(),
+        Closed {
+            account: true,
+            address: false,
+        },
+    );
+    for number in 1..=4 {
+        let from = format!("10.0.1.{number}");
+        assert_eq!(fail("patient:1", &from, number).await, open);
+    }
+    assert_eq!(fail("patient:1", "10.0.1.5", 5).await, account);
+    // Once the oldest is forgotten, one more attempt is let in; its failure closes again.
+    assert_eq!(fail("patient:1", "10.0.1.6", 60_001).await, account);
+    assert_eq!(fail("patient:1", "10.0.1.6", 120_000).await, open);
 }

@@ -5,7 +5,7 @@ use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;
 use std::net::{IpAddr, Ipv6Addr};
 
-use super::{RetryAfter, ThrottleLimits, Tried};
+use super::{Closed, RetryAfter, ThrottleLimits, Tried};
 
 /// What one attempt counts for.
 #[derive(Debug, Clone, Copy)]
@@ -83,15 +83,11 @@ impl Windows {
         }
     }
 
-    pub(super) fn record_failure(&mut self, keys: Keys, now_ms: u64) {
-        self.accounts
-            .entry(keys.account)
-            .failures_ms
-            .push_back(now_ms);
-        self.networks
-            .entry(keys.network)
-            .failures_ms
-            .push_back(now_ms);
+    pub(super) fn record_failure(&mut self, keys: Keys, now_ms: u64) -> Closed {
+        Closed {
+            account: self.accounts.record_failure(keys.account, now_ms),
+            address: self.networks.record_failure(keys.network, now_ms),
+        }
     }
 
     pub(super) fn forgive_account(&mut self, keys: Keys) {
@@ -172,6 +168,17 @@ impl<K: Copy + Eq + Hash> Table<K> {
             _ if entry.failures_ms.len() + entry.under_way >= self.failures_max => Load::Undecided,
             _ => Load::Free,
         }
+    }
+
+    /// Whether the key is full now.
+    fn record_failure(&mut self, key: K, now_ms: u64) -> bool {
+        let (failures_max, window_ms) = (self.failures_max, self.window_ms);
+        let entry = self.entry(key);
+        if let Some(oldest_ms) = now_ms.checked_sub(window_ms) {
+            entry.forget_before(oldest_ms);
+        }
+        entry.failures_ms.push_back(now_ms);
+        entry.failures_ms.len() >= failures_max
     }
 
     fn entry(&mut self, key: K) -> &mut Entry {

@@ -79,8 +79,17 @@ async fn add_user(app: &App, request: Request) -> Result<Response, Failure> {
                 former_times_measured: 0,
                 former_max_streak: 0,
             };
-            let patient = patients::register(app, &Actor::operator(), new, password, None).await?;
-            Ok(Response::User(patient.into()))
+            let operator = Actor::operator();
+            if let Some(password) = password {
+                let patient = patients::register(app, &operator, new, password, None).await?;
+                return Ok(Response::User(patient.into()));
+            }
+            let (patient, code) = recovery::invite(app, &operator, new).await?;
+            Ok(Response::Invited {
+                user: patient.into(),
+                code: code.grouped(),
+                valid_hours: valid_hours(app),
+            })
         }
         Request::AddStaff {
             username,
@@ -133,8 +142,12 @@ async fn reset_password(app: &App, account: Account) -> Result<Response, Failure
     };
     Ok(Response::Code {
         code: code.grouped(),
-        valid_hours: app.lifetimes.desk_code.as_secs() / 3600,
+        valid_hours: valid_hours(app),
     })
+}
+
+fn valid_hours(app: &App) -> u64 {
+    app.lifetimes.desk_code.as_secs() / 3600
 }
 
 async fn list(app: &App, role: Option<UserRole>) -> Result<Response, Failure> {

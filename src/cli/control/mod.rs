@@ -44,9 +44,9 @@ pub enum Request {
         hospital_account: String,
         /// Tidepool account.
         tidepool: Option<String>,
-        /// The first password.
-        #[serde(serialize_with = "expose")]
-        password: Secret,
+        /// The first password; without one, the patient chooses it with a one-time code.
+        #[serde(serialize_with = "expose_some")]
+        password: Option<Secret>,
     },
     /// Register a member of staff.
     AddStaff {
@@ -163,6 +163,16 @@ pub enum Response {
         /// How long it works.
         valid_hours: u64,
     },
+    /// A new account that has no password yet.
+    Invited {
+        /// The account.
+        user: User,
+        /// With which its owner chooses a password, in groups.
+        #[serde(serialize_with = "expose")]
+        code: Secret,
+        /// How long it works.
+        valid_hours: u64,
+    },
     /// The well-known log-ins are loaded.
     Seeded {
         /// Whether the admin is among them.
@@ -200,6 +210,10 @@ pub enum Response {
         /// Why not.
         text: String,
     },
+}
+
+fn expose_some<S: Serializer>(secret: &Option<Secret>, serializer: S) -> Result<S::Ok, S::Error> {
+    secret.as_ref().map(Secret::expose).serialize(serializer)
 }
 
 /// The one place where a secret is written into a message: both ends of it are this machine.

@@ -18,7 +18,7 @@ pub(super) fn check(data: &DataDir) -> Vec<Finding> {
         Err(error) => return vec![Finding::fail("schema", error.to_string())],
     };
     vec![
-        Finding::ok("schema", "this version works with it"),
+        schema(&snapshot),
         file(&snapshot),
         audit_log(&snapshot, data),
         clock_is_plausible(&snapshot),
@@ -26,6 +26,25 @@ pub(super) fn check(data: &DataDir) -> Vec<Finding> {
         accounts::well_known(&snapshot),
         accounts::damaged_hashes(&snapshot),
     ]
+}
+
+/// Whoever removes a trigger can alter the logs.
+fn schema(snapshot: &Snapshot) -> Finding {
+    let check = "schema";
+    match snapshot.schema_problems() {
+        Ok(found) if found.is_empty() => Finding::ok(check, "as it was made"),
+        Ok(found) => {
+            let found = found.join("; ");
+            Finding::fail(
+                check,
+                format!(
+                    "{found}: find out who could write to the database. A start makes triggers \
+                     and indexes again; with anything else, restore a backup"
+                ),
+            )
+        }
+        Err(error) => Finding::fail(check, error.to_string()),
+    }
 }
 
 fn file(snapshot: &Snapshot) -> Finding {

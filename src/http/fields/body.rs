@@ -78,8 +78,8 @@ pub(in crate::http) async fn bytes(request: Request) -> Result<(Vec<u8>, Held), 
             return Err(refuse(
                 StatusCode::BAD_REQUEST,
                 "body_unreadable",
-                "The body could not be read",
-                sender.request_id,
+                "No se pudo leer lo enviado. Intente de nuevo.",
+                sender.request_id.as_deref(),
             ));
         };
         let Ok(data) = frame.into_data() else {
@@ -99,14 +99,14 @@ pub(in crate::http) async fn bytes(request: Request) -> Result<(Vec<u8>, Held), 
     }
     if seen > most {
         let detail = format!(
-            "The body is too large: at most {} KiB are taken",
+            "Lo enviado es demasiado grande: se aceptan hasta {} KiB.",
             most / 1024
         );
         return Err(refuse(
             StatusCode::PAYLOAD_TOO_LARGE,
             "body_too_large",
             &detail,
-            sender.request_id,
+            sender.request_id.as_deref(),
         ));
     }
     if !room {
@@ -115,13 +115,13 @@ pub(in crate::http) async fn bytes(request: Request) -> Result<(Vec<u8>, Held), 
     Ok((bytes, held))
 }
 
-fn refuse(status: StatusCode, code: &str, detail: &str, request_id: Option<String>) -> Response {
+fn refuse(status: StatusCode, code: &str, detail: &str, request_id: Option<&str>) -> Response {
     let (code, detail) = (code.to_owned(), detail.to_owned());
     Problem {
         status: status.as_u16(),
         detail,
         code,
-        request_id,
+        request_id: request_id.map(str::to_owned),
     }
     .into_response()
 }
@@ -137,20 +137,33 @@ pub(in crate::http) fn parse(bytes: &[u8]) -> Result<Fields, Unprocessable> {
         });
     match value {
         Ok(Value::Object(values)) => Ok(Fields::new("body", values)),
-        Ok(_) => Err(issue(
+        Ok(other) => Err(issue(
             "model_attributes_type",
             "Input should be a valid dictionary or object to extract fields from".into(),
+            without_secrets(other),
         )),
-        Err(error) => Err(issue("json_invalid", format!("JSON decode error: {error}"))),
+        Err(error) => {
+            let msg = format!("JSON decode error: {error}");
+            Err(issue("json_invalid", msg, json!({})))
+        }
     }
 }
 
-fn issue(kind: &'static str, msg: String) -> Unprocessable {
+/// What was sent instead of an object, as far as no password can be in it.
+fn without_secrets(value: Value) -> Value {
+    match value {
+        Value::String(_) => Value::Null,
+        Value::Array(items) if !items.is_empty() => Value::Null,
+        other => other,
+    }
+}
+
+fn issue(kind: &'static str, msg: String, input: Value) -> Unprocessable {
     Unprocessable(vec![Issue {
         kind,
         loc: vec!["body".into()],
         msg,
-        input: json!({}),
+        input,
     }])
 }
 

@@ -1,12 +1,16 @@
 //! Query parameters, form bodies and ids in paths.
 
+use std::borrow::Cow;
+
 use axum::extract::{FromRequest, FromRequestParts, Path, Request};
 use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 use percent_encoding::percent_decode_str;
+use serde_json::map::Entry;
 use serde_json::{Map, Value};
 
 use super::{Fields, Issue, Unprocessable, body};
+use crate::domain::text::Invalid;
 
 /// The query of a request.
 #[derive(Debug)]
@@ -68,10 +72,14 @@ fn pairs(place: &'static str, text: &str) -> Result<Fields, Unprocessable> {
         let (Some(name), Some(value)) = (decode(name), decode(value)) else {
             return Err(not_utf8(place));
         };
-        if values.contains_key(&name) {
-            issues.push(Issue::value(place, &name, "is given twice"));
-        } else {
-            values.insert(name, Value::String(value));
+        match values.entry(name) {
+            Entry::Vacant(free) => {
+                free.insert(Value::String(value.into_owned()));
+            }
+            Entry::Occupied(taken) => {
+                let reason = Invalid::new("is given twice", "está dos veces");
+                issues.push(Issue::value(place, taken.key(), &reason, Value::Null));
+            }
         }
     }
     if issues.is_empty() {
@@ -81,12 +89,13 @@ fn pairs(place: &'static str, text: &str) -> Result<Fields, Unprocessable> {
     }
 }
 
-fn decode(text: &str) -> Option<String> {
-    let spaced = text.replace('+', " ");
-    percent_decode_str(&spaced)
-        .decode_utf8()
-        .ok()
-        .map(std::borrow::Cow::into_owned)
+fn decode(text: &str) -> Option<Cow<'_, str>> {
+    if text.contains('+') {
+        let spaced = text.replace('+', " ");
+        let decoded = percent_decode_str(&spaced).decode_utf8().ok()?;
+        return Some(Cow::Owned(decoded.into_owned()));
+    }
+    percent_decode_str(text).decode_utf8().ok()
 }
 
 fn not_utf8(place: &'static str) -> Unprocessable {

@@ -50,6 +50,7 @@ pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(queue::deny))
         .routes(routes!(queue::no_show))
         .routes(routes!(queue::put_back))
+        .routes(routes!(queue::prioritized))
         .routes(routes!(queue::prioritize))
         .routes(routes!(queue::clear))
         .routes(routes!(appointments::of_user))

@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 use crate::domain::appointment::{Appointment, Resolution};
 use crate::domain::glucose::Reading;
 use crate::domain::patient::Patient;
-use crate::domain::queue::QueueEntry;
+use crate::domain::queue::{Prioritized, QueueEntry};
 use crate::domain::streak::{Achievement, Attribute};
 use crate::service::readings::Streak;
 use crate::service::sessions::Tokens;
@@ -256,6 +256,30 @@ impl From<QueueEntry> for QueueEntryDto {
             queue_placement: entry.placement,
             user_id: entry.patient_id,
             appointment_state: entry.state.as_str(),
+        }
+    }
+}
+
+/// A patient who goes before others, and why.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct PriorityDto {
+    queue_placement: i64,
+    user_id: i64,
+    /// `PENDING`, `ACCEPTED`, `DENIED` or `CREATED`.
+    appointment_state: &'static str,
+    /// 1 to 9; higher goes first.
+    priority: i64,
+    reason: String,
+}
+
+impl From<Prioritized> for PriorityDto {
+    fn from(found: Prioritized) -> Self {
+        Self {
+            queue_placement: found.entry.placement,
+            user_id: found.entry.patient_id,
+            appointment_state: found.entry.state.as_str(),
+            priority: found.entry.priority,
+            reason: found.reason,
         }
     }
 }

@@ -18,7 +18,7 @@ use utoipa_axum::routes;
 use super::{Bearer, token};
 use crate::auth::token::Audience;
 use crate::http::app::HttpOptions;
-use crate::http::reset;
+use crate::http::reset::{self, Clinic};
 use crate::service::App;
 
 #[derive(OpenApi)]
@@ -55,5 +55,7 @@ pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
 
 /// The router with its pages.
 pub fn router(app: &Arc<App>, options: &HttpOptions) -> Router {
-    super::build(app, options, routes()).merge(reset::router(options))
+    super::build(app, options, routes())
+        .layer(Extension(Clinic::of(options)))
+        .merge(reset::router(options))
 }

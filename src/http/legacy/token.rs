@@ -16,7 +16,6 @@ use crate::domain::actor::Actor;
 use crate::http::context::Anonymous;
 use crate::http::error::{ApiError, Problem};
 use crate::http::fields::{FormBody, HttpValidationError};
-use crate::service::sessions::Tokens;
 use crate::service::{App, Error, sessions};
 
 /// The form of `/token`.
@@ -77,7 +76,7 @@ pub(super) async fn token(
                 return refusal.into_response();
             }
             let (name, password) = (name.unwrap_or_default(), password.unwrap_or_default());
-            log_in(&app, &actor, audience, name, Secret::new(password)).await
+            sessions::log_in(&app, &actor, audience, &name, Secret::new(password)).await
         }
         _ => return bad_request(&actor, "grant_type must be password or refresh_token"),
     };
@@ -89,21 +88,6 @@ pub(super) async fn token(
             .into_response(),
         Err(error) => ApiError::new(error, &actor).into_response(),
     }
-}
-
-/// Logs in on a task of its own: a refused attempt is in the audit log even when the client hangs up.
-async fn log_in(
-    app: &Arc<App>,
-    actor: &Actor,
-    audience: Audience,
-    name: String,
-    password: Secret,
-) -> Result<Tokens, Error> {
-    let (app, actor) = (Arc::clone(app), actor.clone());
-    let attempt = async move { sessions::log_in(&app, &actor, audience, &name, password).await };
-    tokio::spawn(attempt)
-        .await
-        .unwrap_or_else(|error| Err(Error::Internal(error.to_string())))
 }
 
 /// End a session. Repeating it, or sending a token that is not known, is no error.
@@ -139,7 +123,7 @@ pub(super) async fn revoke(
 
 fn bad_request(actor: &Actor, detail: &str) -> Response {
     let (status, code) = (StatusCode::BAD_REQUEST.as_u16(), "invalid_grant".to_owned());
-    let request_id = actor.request_id.clone();
+    let request_id = actor.request_id.as_deref().map(str::to_owned);
     Problem {
         status,
         detail: detail.to_owned(),

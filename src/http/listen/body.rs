@@ -3,7 +3,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -15,6 +15,7 @@ use thiserror::Error;
 use tokio::time::Sleep;
 
 use super::conn::{Conn, RequestGuard, Stage};
+use super::exchange::Progress;
 
 /// How long a body may keep us waiting: a grace, and a second per so many bytes received. Time in
 /// which nobody asked for more does not count.
@@ -71,16 +72,16 @@ pub(super) struct RequestBody {
     timer: Option<Pin<Box<Sleep>>>,
     conn: Arc<Conn>,
     key: u64,
-    too_slow: Arc<AtomicBool>,
+    progress: Arc<Progress>,
 }
 
 impl RequestBody {
-    /// `too_slow` is set when the body is given up.
+    /// `progress.too_slow` is set when the body is given up.
     pub(super) fn new(
         inner: Incoming,
         pace: Pace,
         guard: &RequestGuard,
-        too_slow: Arc<AtomicBool>,
+        progress: Arc<Progress>,
     ) -> Self {
         let conn = Arc::clone(&guard.conn);
         Self {
@@ -89,7 +90,7 @@ impl RequestBody {
             timer: None,
             conn,
             key: guard.key,
-            too_slow,
+            progress,
         }
     }
 
@@ -112,7 +113,7 @@ impl Body for RequestBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, RequestBodyError>>> {
         let this = &mut *self;
-        if this.too_slow.load(Ordering::Relaxed) {
+        if this.progress.too_slow.load(Ordering::Relaxed) {
             return Poll::Ready(None);
         }
         match Pin::new(&mut this.inner).poll_frame(cx) {
@@ -128,7 +129,7 @@ impl Body for RequestBody {
                 Poll::Ready(frame.map(|frame| frame.map_err(RequestBodyError::from)))
             }
             Poll::Pending if this.poll_overdue(cx) => {
-                this.too_slow.store(true, Ordering::Relaxed);
+                this.progress.too_slow.store(true, Ordering::Relaxed);
                 Poll::Ready(Some(Err(RequestBodyError::TooSlow)))
             }
             Poll::Pending => Poll::Pending,

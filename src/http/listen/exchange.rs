@@ -3,20 +3,21 @@
 
 use std::net::SocketAddr;
 use std::pin::pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use axum::Router;
 use axum::body::Body;
 use hyper::body::Incoming;
-use hyper::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
-use hyper::{Request, Response, StatusCode, Version};
+use hyper::header::{HeaderValue, ORIGIN};
+use hyper::{Request, Response, StatusCode, Uri, Version};
 use tower::ServiceExt;
 
 use super::body::{Pace, RequestBody, ResponseBody};
 use super::conn::{Conn, Stage};
 use super::{ClientAddr, ClientCertificate, ConnectionLimits, LongLived, Scheme};
+use crate::http::context::RequestId;
 
 /// What all requests of one connection share.
 pub(super) struct Exchange {
@@ -32,12 +33,14 @@ impl Exchange {
     pub(super) async fn answer(&self, request: Request<Incoming>) -> Response<ResponseBody> {
         let began = Instant::now();
         let guard = self.conn.begin(request.version() == Version::HTTP_2, began);
-        let too_slow = Arc::new(AtomicBool::new(false));
+        let progress = Arc::<Progress>::default();
+        let origin = request.headers().get(ORIGIN).cloned();
         let mut request = request.map(|body| {
             let pace = Pace::new(self.limits.body_grace, self.limits.body_bytes_per_s);
-            Body::new(RequestBody::new(body, pace, &guard, Arc::clone(&too_slow)))
+            Body::new(RequestBody::new(body, pace, &guard, Arc::clone(&progress)))
         });
         let extensions = request.extensions_mut();
+        extensions.insert(Arc::clone(&progress));
         extensions.insert(ClientAddr(self.peer));
         extensions.insert(self.scheme);
         if let Some(certificate) = &self.certificate {
@@ -50,14 +53,16 @@ impl Exchange {
             Ok(Ok(response)) => {
                 let failed =
                     response.status().is_client_error() || response.status().is_server_error();
-                if failed && too_slow.load(Ordering::Relaxed) {
-                    body_too_slow()
+                if failed && progress.too_slow.load(Ordering::Relaxed) {
+                    self.late(Late::BodyTooSlow, &progress, origin).await
                 } else {
                     response
                 }
             }
-            Err(_) if self.conn.stage(guard.key) == Some(Stage::Receiving) => body_too_slow(),
-            Err(_) => took_too_long(),
+            Err(_) if self.conn.stage(guard.key) == Some(Stage::Receiving) => {
+                self.late(Late::BodyTooSlow, &progress, origin).await
+            }
+            Err(_) => self.late(Late::TookTooLong, &progress, origin).await,
         };
 
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
@@ -71,27 +76,50 @@ impl Exchange {
         });
         response.map(|body| ResponseBody::new(body, guard))
     }
+
+    /// The answer to a request that ran out of time: made by the fallback of the same app, so that
+    /// it has the form and the headers of all others, and the id of the request.
+    async fn late(
+        &self,
+        late: Late,
+        progress: &Progress,
+        origin: Option<HeaderValue>,
+    ) -> Response<Body> {
+        let mut request = Request::new(Body::empty());
+        // No route has this path, and no client can send the extension.
+        *request.uri_mut() = Uri::from_static("*");
+        if let Some(origin) = origin {
+            request.headers_mut().insert(ORIGIN, origin);
+        }
+        let extensions = request.extensions_mut();
+        extensions.insert(late);
+        if let Some(id) = progress.id.get() {
+            extensions.insert(id.clone());
+        }
+        let Ok(response) = self.app.clone().oneshot(request).await;
+        response
+    }
 }
 
-fn body_too_slow() -> Response<Body> {
-    let text = r#"{"title":"Request Timeout","status":408,"code":"body_too_slow","detail":"the request body came too slowly: send it again"}"#;
-    problem(StatusCode::REQUEST_TIMEOUT, text)
+/// Request extension: instead of a route, [`crate::http::error::not_found`] answers this.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Late {
+    /// The body did not come, or far too slowly.
+    BodyTooSlow,
+    /// The handler did not finish in time.
+    TookTooLong,
 }
 
-fn took_too_long() -> Response<Body> {
-    let text = r#"{"title":"Service Unavailable","status":503,"code":"took_too_long","detail":"the node did not finish in time: try again"}"#;
-    let mut response = problem(StatusCode::SERVICE_UNAVAILABLE, text);
-    response
-        .headers_mut()
-        .insert(RETRY_AFTER, HeaderValue::from_static("1"));
-    response
+/// Request extension: what is known of a request while it is answered.
+#[derive(Debug, Default)]
+pub struct Progress {
+    pub(super) too_slow: AtomicBool,
+    id: OnceLock<RequestId>,
 }
 
-/// RFC 9457.
-fn problem(status: StatusCode, text: &'static str) -> Response<Body> {
-    let mut response = Response::new(Body::from(text));
-    *response.status_mut() = status;
-    let kind = HeaderValue::from_static("application/problem+json");
-    response.headers_mut().insert(CONTENT_TYPE, kind);
-    response
+impl Progress {
+    /// Notes the id that the request was given.
+    pub(in crate::http) fn name(&self, id: &RequestId) {
+        self.id.get_or_init(|| id.clone());
+    }
 }

@@ -28,6 +28,7 @@ mod tests;
 mod watched;
 
 pub use bind::{BindError, Bound, PlainRefused, bind, check_plain};
+pub use exchange::{Late, Progress};
 pub use serve::serve;
 
 use std::net::SocketAddr;

@@ -74,6 +74,7 @@ fn app() -> Router {
         .route("/", get(|| async { "hello" }))
         .route("/echo", post(|body: String| async { body }))
         .route("/never", get(std::future::pending::<()>))
+        .fallback(crate::http::error::not_found)
 }
 
 async fn patient<T>(future: impl Future<Output = T>) -> T {

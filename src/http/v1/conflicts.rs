@@ -218,11 +218,19 @@ pub(super) async fn list(
     let limit = query.fields.optional_integer("limit");
     let limit = limit.map(|limit| u32::try_from(limit).ok().filter(|n| (1..=most).contains(n)));
     if limit == Some(None) {
-        let wrong = Invalid(format!("must be from 1 to {most}"));
+        let wrong = Invalid::new(
+            format!("must be from 1 to {most}"),
+            format!("debe estar entre 1 y {most}"),
+        );
         query.fields.invalid("limit", &wrong);
     }
     let after = query.fields.optional_parse("after", |text| {
-        ConflictId::parse(text).map_err(|_| Invalid::new("must be the `next` of an earlier page"))
+        ConflictId::parse(text).map_err(|_| {
+            Invalid::new(
+                "must be the `next` of an earlier page",
+                "debe ser el `next` de una página anterior",
+            )
+        })
     });
     if let Err(refusal) = query.finish() {
         return *refusal;

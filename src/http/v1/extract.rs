@@ -16,7 +16,7 @@ use crate::service::App;
 #[derive(Debug)]
 pub(super) struct Reading {
     pub(super) fields: Fields,
-    request_id: Option<String>,
+    request_id: Option<Arc<str>>,
 }
 
 impl Reading {
@@ -39,17 +39,17 @@ pub(super) struct Body(pub(super) Reading);
 #[derive(Debug)]
 pub(super) struct Name(pub(super) String);
 
-fn refuse(wrong: &Unprocessable, request_id: Option<String>) -> Response {
+fn refuse(wrong: &Unprocessable, request_id: Option<Arc<str>>) -> Response {
     let problem = Problem {
         status: StatusCode::UNPROCESSABLE_ENTITY.as_u16(),
         detail: wrong.text(),
         code: "invalid".to_owned(),
-        request_id,
+        request_id: request_id.map(|id| id.to_string()),
     };
     problem.into_response()
 }
 
-fn request_id(extensions: &axum::http::Extensions) -> Option<String> {
+fn request_id(extensions: &axum::http::Extensions) -> Option<Arc<str>> {
     extensions.get::<RequestId>().map(|id| id.id.clone())
 }
 

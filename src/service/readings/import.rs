@@ -40,7 +40,10 @@ pub async fn import_batch(
     policy::staff(app, actor, "reading.import")?;
     if batch.len() > limits::IMPORT_READINGS_MAX {
         let most = limits::IMPORT_READINGS_MAX;
-        let reason = Invalid(format!("must be at most {most}: send several batches"));
+        let reason = Invalid::new(
+            format!("must be at most {most}: send several batches"),
+            format!("pueden ser como máximo {most}: envíe varias partes"),
+        );
         return Err(Error::invalid("readings")(reason));
     }
     let refusal = Entry::new(actor, "reading.import").of_patient(patient_id);
@@ -66,6 +69,7 @@ fn store(
         if past.recorded_at > tx.now() {
             return Err(Error::invalid("recorded_at")(Invalid::new(
                 "must not be in the future",
+                "no puede estar en el futuro",
             )));
         }
         let (measured_at, recorded_at) = (past.measured_at, past.recorded_at);

@@ -3,7 +3,7 @@
 //! Each round sends several requests at once. They reach the writer in the order in which they were
 //! sent, so the model knows what each must be answered.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::future::{BoxFuture, join_all};
 use proptest::prelude::*;
@@ -319,27 +319,30 @@ async fn compare(clinic: &Clinic, people: &People, model: &mut Model) {
         (model.open, model.size, model.any_day)
     );
     let shown = queue::entries(app, staff, None).await.unwrap();
-    let shown: Vec<_> = shown
+    let mut shown: Vec<_> = shown
         .iter()
         .map(|it| (it.placement, it.state, it.priority))
         .collect();
+    shown.sort_by_key(|it| it.0);
     let expected: Vec<_> = model
         .live()
         .map(|it| (it.placement, it.state, it.priority))
         .collect();
     assert_eq!(shown, expected);
-    let mut positions = BTreeSet::new();
+    let mut positions = BTreeMap::new();
     for (number, patient) in people.patients.iter().enumerate() {
         let state = queue::state(app, patient).await.unwrap();
         assert_eq!(state, model.of(number).map(|place| place.state));
         let position = queue::position(app, patient).await.unwrap();
         assert_eq!(position, model.position(number), "patient {number}");
-        positions.extend(position);
+        positions.extend(position.map(|position| (position, patient.patient_id().unwrap())));
     }
-    // Positions have no gaps.
-    assert_eq!(positions, (0..positions.len() as i64).collect());
+    // Positions have no gaps, and staff see the waiting in their order.
+    let expected = 0..positions.len() as i64;
+    assert!(positions.keys().copied().eq(expected), "{positions:?}");
     let pending = queue::entries(app, staff, Some(S::Pending)).await.unwrap();
-    assert_eq!(pending.len(), positions.len());
+    let pending = pending.iter().map(|entry| entry.patient_id);
+    assert!(pending.eq(positions.into_values()));
     clinic.assert_logs_whole().await;
 }
 

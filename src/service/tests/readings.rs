@@ -216,6 +216,16 @@ async fn another_patients_readings_are_refused_and_that_is_in_the_log() {
         "unauthenticated"
     );
     assert_eq!(clinic.readings().await, 1);
+    let by_eva = clinic.log_by("patient", eva.patient_id()).await;
+    let said = |row: &AuditRow| (row.action.clone(), row.patient_id);
+    let of_others = by_eva.iter().filter(|row| row.patient_id == Some(of_ana));
+    assert_eq!(of_others.count(), 2, "{by_eva:?}");
+    let all: Vec<_> = by_eva.iter().map(said).collect();
+    assert!(
+        all.contains(&("reading.list_all".into(), eva.patient_id())),
+        "{all:?}"
+    );
+    assert!(by_eva.is_sorted_by(|a, b| a.seq > b.seq), "newest first");
     for action in ["reading.create", "reading.list"] {
         let denied: Vec<_> = clinic.log(action).await;
         let denied: Vec<_> = denied
@@ -444,4 +454,23 @@ fn counters_always_equal_a_recount() {
     proptest!(config, |(steps in prop::collection::vec(step(), 1..60))| {
         runtime.block_on(run(steps));
     });
+}
+
+#[tokio::test]
+async fn a_reading_of_the_future_is_refused_unless_the_clock_was_set_back() {
+    let clinic = Clinic::new();
+    let ana = clinic.patient(1).await;
+    let hand_in = async |ahead: i64| {
+        let at = Some(Timestamp(NOW.0 + ahead));
+        code(&readings::create(&clinic.app, &ana, reading(&ana, 100.0, at), None).await)
+    };
+    assert_eq!(hand_in(DAY_MS).await, "ok");
+    assert_eq!(hand_in(DAY_MS + 1).await, "invalid");
+    clinic.pass(-30 * DAY_MS);
+    assert_eq!(hand_in(0).await, "ok", "phones know the time");
+    assert_eq!(hand_in(DAY_MS + 1).await, "invalid");
+    // What is stored so far ahead anyway is not among the latest.
+    clinic.pass(DAY_MS);
+    let latest = readings::mine(&clinic.app, &ana, true).await.unwrap();
+    assert_eq!(latest, []);
 }

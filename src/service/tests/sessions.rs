@@ -189,6 +189,61 @@ async fn a_toggle_with_the_same_key_toggles_once() {
     assert!(toggle(Some([1; 32])).await.unwrap().blocked);
     assert!(!toggle(None).await.unwrap().blocked);
     clinic.assert_logs_whole().await;
+    // However it is done, the log says which way, and that nothing changed.
+    let set = |blocked, name: Option<&str>| {
+        let patch = PatientPatch {
+            blocked: Some(blocked),
+            name: name.map(str::to_owned),
+            ..PatientPatch::default()
+        };
+        patients::edit(&clinic.app, &boss, id, patch)
+    };
+    set(true, None).await.unwrap();
+    set(true, None).await.unwrap();
+    set(false, Some("Anita")).await.unwrap();
+    let dni = || "1001".to_owned();
+    for blocked in [true, false, false] {
+        let done = patients::set_blocked(&clinic.app, &boss, dni(), blocked).await;
+        assert_eq!(done.unwrap().blocked, blocked);
+    }
+    let log = clinic.log("patient.").await.into_iter().rev();
+    let log = log.filter(|row| row.action != "patient.read");
+    let said: Vec<_> = log
+        .map(|row| format!("{} {}", row.action, row.detail.unwrap_or_default()))
+        .collect();
+    let expected = [
+        "patient.block blocked",
+        "patient.block repeated",
+        "patient.unblock unblocked",
+        "patient.block blocked",
+        "patient.block repeated",
+        "patient.update name, unblocked",
+        "patient.block blocked",
+        "patient.unblock unblocked",
+        "patient.unblock repeated",
+    ];
+    assert_eq!(said, expected);
+}
+
+#[tokio::test]
+async fn the_last_administrator_stays() {
+    let clinic = Clinic::new();
+    let boss = clinic.staff("dra.paz", Role::Admin).await;
+    let block = |name: &str, blocked| {
+        let name = name.to_owned();
+        staff::set_blocked(&clinic.app, &boss, name, blocked)
+    };
+    assert_eq!(code(&block("dra.paz", true).await), "last_admin");
+    clinic.staff("recepcion", Role::Staff).await;
+    assert_eq!(code(&block("dra.paz", true).await), "last_admin");
+    clinic.staff("dr.sol", Role::Admin).await;
+    assert_eq!(code(&block("dra.paz", true).await), "ok");
+    assert_eq!(code(&block("dra.paz", true).await), "ok", "repeated");
+    assert_eq!(code(&block("dr.sol", true).await), "last_admin");
+    let log = clinic.log("staff.block").await;
+    let refused = log.iter().filter(|row| row.outcome == "failed").count();
+    assert_eq!(refused, 3, "{log:?}");
+    assert_eq!(log[1].detail.as_deref(), Some("repeated"));
 }
 
 #[tokio::test]
@@ -390,6 +445,12 @@ async fn the_sixth_failure_of_an_address_must_wait_whatever_the_account() {
         code(&clinic.log_in(PATIENT, "1006", PASSWORD).await),
         "throttled"
     );
+    let closed = clinic.log("throttle.close").await;
+    assert_eq!(closed.len(), 1, "once, not for each refusal: {closed:?}");
+    assert_eq!(
+        (closed[0].address.as_deref(), closed[0].detail.as_deref()),
+        (Some("10.0.0.1"), Some("too many failures: address"))
+    );
     assert_eq!(
         code(
             &clinic
@@ -438,4 +499,23 @@ async fn failures_count_when_the_caller_hangs_up() {
         code(&clinic.log_in(PATIENT, "1001", PASSWORD).await),
         "throttled"
     );
+}
+
+/// Whose account is attacked is in the log, once, whatever comes after.
+#[tokio::test]
+async fn an_account_that_takes_no_more_attempts_is_in_the_log_once() {
+    let clinic = Clinic::new();
+    let ana = clinic.patient(1001).await;
+    for number in 1..=8 {
+        let from = from(number);
+        let wrong = clinic.log_in_from(&from, PATIENT, "1001", "wrong").await;
+        assert!(wrong.is_err());
+    }
+    let closed = clinic.log("throttle.close").await;
+    assert_eq!(closed.len(), 1, "{closed:?}");
+    assert_eq!(
+        (closed[0].patient_id, closed[0].detail.as_deref()),
+        (ana.patient_id(), Some("too many failures: account"))
+    );
+    assert_eq!(closed[0].outcome, "denied");
 }

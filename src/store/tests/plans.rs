@@ -17,7 +17,7 @@ use crate::store::tx::SEEN;
 
 /// Tables of a handful of rows, and those of which one row is read by its place.
 /// The last holds nothing but what people have not looked at yet.
-const SMALL: [&str; 4] = ["replica", "setting", "queue_day", "collision"];
+const SMALL: [&str; 5] = ["replica", "setting", "queue_day", "staff_role", "collision"];
 /// The whole of an index that holds nothing but what is live now, or open.
 const LIVE: [&str; 2] = [
     "SCAN queue_entry USING INDEX queue_entry_live",
@@ -64,6 +64,7 @@ fn accounts(tx: &mut WriteTx<'_>) -> Result<(i64, i64), StoreError> {
     staff::by_name(tx, "paz")?;
     staff::by_name(tx, "a@b.c")?;
     staff::list(tx, 0, 10)?;
+    staff::has_other_admin(tx, member)?;
     tx.set_role(member, "admin", false)?;
     Ok((patient, member))
 }
@@ -83,9 +84,10 @@ fn measurements(tx: &mut WriteTx<'_>, patient_id: i64) -> Done {
         readings::by_id(tx, id)?;
     }
     readings::find_same(tx, &new, NOW)?;
-    readings::newest(tx, patient_id, NOW, 10)?;
+    readings::newest(tx, patient_id, NOW.0..=NOW.0, 10)?;
     readings::newest_of_all(tx, 10)?;
     readings::mark_entered_in_error(tx, 1)?;
+    readings::latest_change(tx)?;
     patients::counters(tx, patient_id)?;
     patients::readings_on(tx, patient_id, NOW.day())?;
     idempotency::find(tx, &KEY, Duration::from_secs(1))?;
@@ -103,6 +105,7 @@ fn waiting(tx: &mut WriteTx<'_>, patient_id: i64, staff_id: i64) -> Done {
     queue::by_patient(tx, patient_id)?;
     queue::live_entries(tx, None)?;
     queue::rank(tx, &entry)?;
+    queue::prioritized(tx)?;
     queue::close_day(tx, day)?;
     let form = Form {
         glucose_objective: 1.0,
@@ -172,6 +175,10 @@ fn audit_pages(tx: &impl Read) -> Done {
         },
         audit::AuditFilter {
             actor: Some(("staff".into(), Some(1))),
+            ..all()
+        },
+        audit::AuditFilter {
+            actor: Some(("patient".into(), Some(1))),
             ..all()
         },
         audit::AuditFilter {
@@ -256,7 +263,7 @@ async fn lists_are_served_by_the_index_made_for_them() {
     let read = node.store().read(|tx| {
         SEEN.take();
         audit_pages(tx)?;
-        readings::newest(tx, 1, NOW, 10)?;
+        readings::newest(tx, 1, NOW.0..=NOW.0, 10)?;
         appointments::of_patient(tx, 1, 10)?;
         appointments::resolution(tx, 1)?;
         queue::by_patient(tx, 1)?;
@@ -268,6 +275,8 @@ async fn lists_are_served_by_the_index_made_for_them() {
         ("audit_by_patient", "patient_id = ?2"),
         ("audit_of_many", "patient_id = ?2"),
         ("audit_by_staff", "actor_kind = 'staff'"),
+        ("audit_by_patient", "patient_id = ?4"),
+        ("audit_by_stranger", "patient_id IS NOT actor_id"),
         ("reading_by_patient", "FROM reading"),
         ("appointment_by_patient", "FROM appointment"),
         ("queue_entry_live", "FROM queue_entry"),

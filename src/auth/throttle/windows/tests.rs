@@ -24,7 +24,7 @@ fn refused(seconds: u64) -> Admission {
 
 fn fail(windows: &mut Windows, keys: Keys, now_ms: u64) {
     assert_eq!(windows.try_admit(keys, now_ms), Admission::Admitted);
-    windows.record_failure(keys, now_ms);
+    let _ = windows.record_failure(keys, now_ms);
     windows.release(keys);
 }
 
@@ -103,7 +103,7 @@ fn attempts_under_way_count_until_they_are_decided() {
     windows.release(ana);
     assert_eq!(windows.try_admit(ana, 0), Admission::Admitted);
     for _ in 0..5 {
-        windows.record_failure(ana, 10);
+        let _ = windows.record_failure(ana, 10);
         windows.release(ana);
     }
     assert_eq!(windows.try_admit(ana, 10), refused(60));
@@ -281,7 +281,7 @@ proptest! {
                     let Some(it) = decided(choice) else { continue };
                     model.account_failures.push((it.0, model.now_ms));
                     model.address_failures.push((it.1, model.now_ms));
-                    windows.record_failure(named(it), model.now_ms);
+                    let _ = windows.record_failure(named(it), model.now_ms);
                     windows.release(named(it));
                 }
                 Step::Succeed(choice) => {

@@ -136,11 +136,8 @@ pub(super) async fn change_password(
     OptionalJsonBody(mut body): OptionalJsonBody,
 ) -> Response {
     // The body wins: a password that is checked must be the one that is stored.
-    let source = if query.has("new_password") && !body.mentions("new_password") {
-        &mut query
-    } else {
-        &mut body
-    };
+    let in_query = query.has("new_password") && !body.mentions("new_password");
+    let source = if in_query { &mut query } else { &mut body };
     let password = source.secret("new_password");
     if let Err(refusal) = query.finish().and_then(|()| body.finish()) {
         return refusal.into_response();
@@ -148,7 +145,8 @@ pub(super) async fn change_password(
     let password = Secret::new(password.unwrap_or_default());
     let changed = staff::change_password(&app, &actor, password)
         .await
-        .or_error(&actor);
+        .or_error(&actor)
+        .map_err(|error| if in_query { error.in_query() } else { error });
     let message = MessageDto {
         status: "ok",
         message: "La contraseña fue cambiada",
@@ -174,7 +172,10 @@ pub(super) async fn create(
 ) -> Response {
     let username = body.parse("username", Username::parse);
     let email = body.parse("email", Email::parse);
-    let password = body.secret("password");
+    let names = ["username", "email"].map(|name| body.text(name));
+    let password = body.new_password("password", |password| {
+        staff::check_password(password, &names.each_ref().map(String::as_str))
+    });
     if let Err(refusal) = body.finish() {
         return refusal.into_response();
     }
@@ -182,16 +183,7 @@ pub(super) async fn create(
         return super::unread();
     };
     let key = repeatable.key(&actor, &(&username, &email));
-    let created = staff::register(
-        &app,
-        &actor,
-        username,
-        email,
-        Secret::new(password),
-        Role::Admin,
-        key,
-    )
-    .await;
+    let created = staff::register(&app, &actor, username, email, password, Role::Admin, key).await;
     created
         .or_error(&actor)
         .map(|staff| Json(NewAdminDto::from(staff)))

@@ -111,17 +111,18 @@ pub(super) async fn create(
         body.integer("user_id"),
         new_reading(&mut body, Source::BackOffice),
     );
-    if let Err(refusal) = body.finish() {
+    if let Err(refusal) = body.check() {
         return refusal.into_response();
     }
     let (Some(patient_id), Some(new)) = (patient_id, new) else {
         return unread();
     };
     let new = NewReading { patient_id, ..new };
-    let key = repeatable.key(&actor, &new);
+    let key = repeatable.key_of(&actor, &new);
     let stored = readings::create(&app, &actor, new, key)
         .await
-        .or_error(&actor);
+        .or_error(&actor)
+        .map_err(|error| error.with_input(body.text("created_at")));
     stored
         .map(|reading| (StatusCode::CREATED, Json(ReadingDto::from(reading))))
         .into_response()

@@ -9,7 +9,7 @@ use axum::response::{IntoResponse, Response};
 use utoipa::ToSchema;
 
 use super::super::auth::Staff;
-use super::super::dto::QueueEntryDto;
+use super::super::dto::{PriorityDto, QueueEntryDto};
 use super::unread;
 use crate::domain::actor::Actor;
 use crate::domain::queue::{QueueAction, QueueState};
@@ -25,7 +25,7 @@ async fn entries(app: &App, actor: &Actor, state: Option<QueueState>) -> Entries
     Ok(Json(found.into_iter().map(Into::into).collect()))
 }
 
-/// Everybody in the queue, by placement.
+/// Everybody in the queue, by placement; of the waiting, those with a priority come first.
 #[utoipa::path(
     get, path = "/appointments/queue", tag = "queue", security(("bearer" = [])),
     responses(
@@ -35,7 +35,7 @@ pub(super) async fn all(State(app): State<Arc<App>>, Staff(actor): Staff) -> Ent
     entries(&app, &actor, None).await
 }
 
-/// Those who wait.
+/// Those who wait, in the order in which it is their turn.
 #[utoipa::path(
     get, path = "/appointments/pending", tag = "queue", security(("bearer" = [])),
     responses(
@@ -96,6 +96,7 @@ pub(super) async fn resize(
     queue::resize(&app, &actor, size)
         .await
         .or_error(&actor)
+        .map_err(|error| error.in_query().with_input(size))
         .map(|()| Json(size))
         .into_response()
 }
@@ -236,6 +237,20 @@ pub(super) struct Priority {
     reason: Option<String>,
 }
 
+/// Who goes before others, and why.
+#[utoipa::path(
+    get, path = "/appointments/priority", tag = "queue", security(("bearer" = [])),
+    responses(
+        (status = 200, description = "The places, the first one first", body = Vec<PriorityDto>),
+        (status = 401, description = "Not authenticated", body = Problem, content_type = "application/problem+json")))]
+pub(super) async fn prioritized(
+    State(app): State<Arc<App>>,
+    Staff(actor): Staff,
+) -> ApiResult<Json<Vec<PriorityDto>>> {
+    let found = queue::prioritized(&app, &actor).await.or_error(&actor)?;
+    Ok(Json(found.into_iter().map(Into::into).collect()))
+}
+
 /// Let a patient go before others, for a reason.
 #[utoipa::path(
     put, path = "/appointments/priority/{id}", tag = "queue", security(("bearer" = [])),
@@ -243,7 +258,7 @@ pub(super) struct Priority {
     request_body = Priority,
     responses(
         (status = 201, description = "Always true", body = bool, content_type = "application/json"),
-        (status = 400, description = "The patient does not wait", body = Problem, content_type = "application/problem+json"),
+        (status = 400, description = "The patient neither waits nor was accepted", body = Problem, content_type = "application/problem+json"),
         (status = 401, description = "Not authenticated", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "No such placement", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "Not a priority, or no reason", body = HttpValidationError)))]

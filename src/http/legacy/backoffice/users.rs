@@ -13,7 +13,6 @@ use super::super::auth::Staff;
 use super::super::dto::{ProfileDto, UserDto};
 use super::super::patient::Repeatable;
 use super::unread;
-use crate::auth::Secret;
 use crate::domain::account::Email;
 use crate::domain::patient::{Dni, NewPatient, PatientPatch};
 use crate::domain::text::{self, Invalid};
@@ -120,7 +119,10 @@ pub(super) async fn create(
     JsonBody(mut body): JsonBody,
 ) -> Response {
     let new = new_patient(&mut body);
-    let password = body.secret("password");
+    let names = ["dni", "email"].map(|name| body.text(name));
+    let password = body.new_password("password", |password| {
+        patients::check_password(password, &names.each_ref().map(String::as_str))
+    });
     if let Err(refusal) = body.finish() {
         return refusal.into_response();
     }
@@ -128,7 +130,7 @@ pub(super) async fn create(
         return unread();
     };
     let key = repeatable.key(&actor, &new);
-    match patients::register(&app, &actor, new, Secret::new(password), key).await {
+    match patients::register(&app, &actor, new, password, key).await {
         Ok(patient) => Json(UserDto::from(patient)).into_response(),
         Err(error @ Error::Taken("dni")) => ApiError::new(error, &actor)
             .with_status(StatusCode::FORBIDDEN)
@@ -163,7 +165,13 @@ fn new_patient(body: &mut Fields) -> Option<NewPatient> {
 fn count(body: &mut Fields, name: &str) -> i64 {
     let count = body.optional_integer(name).unwrap_or_default();
     if !(0..=i64::from(u32::MAX)).contains(&count) {
-        body.invalid(name, &Invalid::new("must be a count from 0 to 4294967295"));
+        body.invalid(
+            name,
+            &Invalid::new(
+                "must be a count from 0 to 4294967295",
+                "debe ser un número de 0 a 4294967295",
+            ),
+        );
     }
     count
 }
@@ -185,6 +193,11 @@ pub(super) async fn edit(
     PathId(id): PathId,
     OptionalJsonBody(mut body): OptionalJsonBody,
 ) -> Response {
+    // Ignoring it would leave staff in the belief that the old one no longer works.
+    let elsewhere = Invalid::sentence(
+        "La contraseña no se cambia aquí: haga un código con POST /users/desk-code/{id} y el paciente elige otra",
+    );
+    body.refuse_secret("password", &elsewhere);
     let tidepool = body.optional_parse("tidepool", text::line);
     let patch = PatientPatch {
         name: body.optional_parse("name", text::line),

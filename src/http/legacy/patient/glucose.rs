@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::{FromRequestParts, OriginalUri, State};
 use axum::http::request::Parts;
-use axum::http::{Method, StatusCode};
+use axum::http::{HeaderValue, Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 
 use super::super::auth::Patient;
@@ -33,7 +33,21 @@ pub(in crate::http::legacy) const READING_TYPES: [&str; 7] = [
 /// The key that makes a request repeatable: `Idempotency-Key`, or the `X-Request-Id` that the app
 /// keeps when it sends a request again. Bound to the account and to what was asked.
 #[derive(Debug)]
-pub(in crate::http::legacy) struct Repeatable(Option<String>);
+pub(in crate::http::legacy) struct Repeatable(Option<Sent>);
+
+/// What a repeated request has in common with the first.
+#[derive(Debug)]
+struct Sent {
+    method: Method,
+    uri: Uri,
+    key: Key,
+}
+
+#[derive(Debug)]
+enum Key {
+    Header(HeaderValue),
+    Request(Arc<str>),
+}
 
 impl Repeatable {
     /// The key for this actor and what they ask for.
@@ -42,11 +56,27 @@ impl Repeatable {
         actor: &Actor,
         what: &dyn std::fmt::Debug,
     ) -> Option<IdempotencyKey> {
-        let request = self.0.as_ref()?;
+        let Sent { method, uri, key } = self.0.as_ref()?;
+        let key = match key {
+            Key::Header(value) => value.as_bytes(),
+            Key::Request(id) => id.as_bytes(),
+        };
         let mut hasher = blake3::Hasher::new_derive_key("islet 2026-01 idempotency key");
-        hasher.update(format!("{:?}\n{what:?}\n", actor.who).as_bytes());
-        hasher.update(request.as_bytes());
+        hasher.update(format!("{:?}\n{what:?}\n{method} {uri}\n", actor.who).as_bytes());
+        hasher.update(String::from_utf8_lossy(key).as_bytes());
         Some(hasher.finalize().into())
+    }
+
+    /// The key of a reading, which needs one only without a time.
+    pub(in crate::http::legacy) fn key_of(
+        &self,
+        actor: &Actor,
+        new: &NewReading,
+    ) -> Option<IdempotencyKey> {
+        match new.measured_at {
+            Some(_) => None,
+            None => self.key(actor, new),
+        }
     }
 }
 
@@ -54,27 +84,21 @@ impl<S: Send + Sync> FromRequestParts<S> for Repeatable {
     type Rejection = std::convert::Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Self::Rejection> {
-        let header = parts
-            .headers
-            .get("idempotency-key")
-            .map(|key| key.as_bytes().to_vec());
-        let id = parts
-            .extensions
-            .get::<RequestId>()
-            .filter(|id| id.from_client);
-        let key = header.or_else(|| id.map(|id| id.id.clone().into_bytes()));
+        let header = parts.headers.get("idempotency-key");
+        let id = parts.extensions.get::<RequestId>();
+        let id = id.filter(|id| id.from_client);
+        let key = header
+            .map(|key| Key::Header(key.clone()))
+            .or_else(|| id.map(|id| Key::Request(Arc::clone(&id.id))));
         let Some(key) = key else {
             return Ok(Self(None));
         };
-        let uri = parts
-            .extensions
-            .get::<OriginalUri>()
-            .map_or(&parts.uri, |uri| &uri.0);
-        let method: &Method = &parts.method;
-        Ok(Self(Some(format!(
-            "{method} {uri}\n{}",
-            String::from_utf8_lossy(&key)
-        ))))
+        let original = parts.extensions.get::<OriginalUri>();
+        Ok(Self(Some(Sent {
+            method: parts.method.clone(),
+            uri: original.map_or(&parts.uri, |uri| &uri.0).clone(),
+            key,
+        })))
     }
 }
 
@@ -127,17 +151,18 @@ pub(super) async fn create(
     QueryFields(mut query): QueryFields,
 ) -> Response {
     let new = new_reading(&mut query, Source::App);
-    if let Err(refusal) = query.finish() {
+    if let Err(refusal) = query.check() {
         return refusal.into_response();
     }
     let (Some(new), Some(patient_id)) = (new, actor.patient_id()) else {
         return StatusCode::INTERNAL_SERVER_ERROR.into_response();
     };
     let new = NewReading { patient_id, ..new };
-    let key = repeatable.key(&actor, &new);
+    let key = repeatable.key_of(&actor, &new);
     let stored = readings::create(&app, &actor, new, key)
         .await
-        .or_error(&actor);
+        .or_error(&actor)
+        .map_err(|error| error.in_query().with_input(query.text("created_at")));
     stored
         .map(|reading| (StatusCode::CREATED, Json(ReadingDto::from(reading))))
         .into_response()

@@ -11,11 +11,10 @@ use super::super::auth::Patient;
 use super::super::dto::{MessageDto, ProfileDto};
 use crate::auth::Secret;
 use crate::domain::account::Email;
-use crate::domain::actor::Actor;
 use crate::domain::patient::PatientPatch;
 use crate::http::error::{ApiResult, OrApiError, Problem};
 use crate::http::fields::{HttpValidationError, JsonBody, OptionalJsonBody};
-use crate::service::{App, Error, patients};
+use crate::service::{App, patients};
 
 /// What a patient may edit; what is absent stays.
 #[derive(ToSchema)]
@@ -82,14 +81,6 @@ pub(super) async fn edit_me(
         .into_response()
 }
 
-/// On a task of its own: a refused attempt is in the audit log even when the client hangs up.
-async fn change(app: &Arc<App>, actor: &Actor, current: Secret, new: Secret) -> Result<(), Error> {
-    let (app, actor) = (Arc::clone(app), actor.clone());
-    tokio::spawn(async move { patients::change_password(&app, &actor, current, new).await })
-        .await
-        .unwrap_or_else(|error| Err(Error::Internal(error.to_string())))
-}
-
 /// Choose another password. Every other session of the patient ends.
 #[utoipa::path(
     put, path = "/users/me/password", tag = "profile", security(("bearer" = [])),
@@ -111,7 +102,7 @@ pub(super) async fn change_password(
     }
     let (current, new) = (current.unwrap_or_default(), new.unwrap_or_default());
     let (current, new) = (Secret::new(current), Secret::new(new));
-    let changed = change(&app, &actor, current, new).await;
+    let changed = patients::change_password(&app, &actor, current, new).await;
     let message = MessageDto {
         status: "ok",
         message: "La contraseña fue cambiada",

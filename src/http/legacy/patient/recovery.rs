@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::{FromRequest, Request, State};
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
 use utoipa::ToSchema;
 
 use super::super::dto::MessageDto;
@@ -15,7 +15,7 @@ use crate::domain::account::Email;
 use crate::http::context::Anonymous;
 use crate::http::error::{ApiError, OrApiError, Problem};
 use crate::http::fields::{FormBody, HttpValidationError, JsonBody};
-use crate::http::reset;
+use crate::http::reset::{self, Clinic};
 use crate::service::{App, Error, recovery};
 
 /// The answer to every request for a recovery mail.
@@ -76,6 +76,7 @@ pub(super) async fn forgot_password(
 pub(super) async fn reset_password(
     State(app): State<Arc<App>>,
     Anonymous(actor): Anonymous,
+    Extension(clinic): Extension<Clinic>,
     request: Request,
 ) -> Response {
     let kind = request
@@ -84,7 +85,7 @@ pub(super) async fn reset_password(
         .and_then(|kind| kind.to_str().ok());
     if kind.is_some_and(|kind| kind.starts_with("application/x-www-form-urlencoded")) {
         return match FormBody::from_request(request, &()).await {
-            Ok(FormBody(form)) => reset::submit(&app, &actor, form).await,
+            Ok(FormBody(form)) => reset::submit(&app, &actor, &clinic, form).await,
             Err(refusal) => refusal,
         };
     }

@@ -87,6 +87,56 @@ async fn the_total_time_ends_a_body_with_408_and_a_handler_with_503() {
     );
 }
 
+/// The answers that the listener makes are like all others.
+#[tokio::test]
+async fn an_answer_about_time_has_the_form_and_the_headers_of_all() {
+    let page = "http://page.test".to_owned();
+    let random = Arc::new(crate::auth::SystemRandom);
+    let app = crate::http::front::wrap(app(), random, &[page], Default::default());
+    let limits = short(|limits| {
+        limits.request_timeout = SHORT;
+        limits.body_grace = SHORT / 3;
+    });
+    let server = start(limits, app);
+    let head = "HTTP/1.1\r\nHost: x\r\nConnection: close\r\nOrigin: http://page.test\r\nX-Request-Id: mine-1\r\n";
+    for (request, status, code) in [
+        (format!("GET /never {head}\r\n"), 503, "took_too_long"),
+        (
+            format!("POST /echo {head}Content-Length: 100\r\n\r\nabc"),
+            408,
+            "body_too_slow",
+        ),
+    ] {
+        let answer = read_all(server.send(&request).await).await;
+        assert!(
+            answer.starts_with(&format!("HTTP/1.1 {status} ")),
+            "{answer}"
+        );
+        for header in [
+            "content-type: application/problem+json",
+            "x-request-id: mine-1",
+            "cache-control: no-store",
+            "access-control-allow-origin: http://page.test",
+        ] {
+            assert!(answer.contains(header), "{header}: {answer}");
+        }
+        let (_, body) = answer.split_once("\r\n\r\n").unwrap();
+        let body: serde_json::Value = serde_json::from_str(body).unwrap();
+        assert_eq!(
+            (&body["status"], &body["code"], &body["request_id"]),
+            (&status.into(), &code.into(), &"mine-1".into())
+        );
+        assert!(body["title"].is_null() && body["detail"].is_string());
+    }
+    // The id that the node made is the one that the handler got.
+    let never = "GET /never HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+    let answer = read_all(server.send(never).await).await;
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    let body: serde_json::Value = serde_json::from_str(body).unwrap();
+    let id = body["request_id"].as_str().unwrap();
+    assert!(head.contains(&format!("x-request-id: {id}")), "{answer}");
+}
+
 /// More than all buffers on the way hold, to a client that does not read.
 #[tokio::test]
 async fn an_answer_that_nobody_reads_is_cut() {
