@@ -2,12 +2,13 @@
 //! everywhere once it was settled anywhere.
 
 mod property;
+mod waiting;
 
 use super::*;
 use crate::domain::account::Email;
 use crate::domain::appointment::{Form, Resolution};
 use crate::domain::queue::QueueAction;
-use crate::service::replication::tests::{Network, at, digests, patient, reading, staff};
+use crate::service::replication::tests::{Network, at, digests, patient, pull, reading, staff};
 use crate::service::{appointments as appointment_cases, queue as queue_cases, readings};
 use crate::store::{Lane, StoreError, patients, staff as staff_rows};
 
