@@ -36,7 +36,9 @@ async fn play(net: &Network, made: &[i64], edits: &[(usize, Edit)]) {
             Edit::Withdraw(which) => {
                 let id = made[usize::from(which)];
                 let operator = Actor::operator();
-                readings::mark_entered_in_error(&net.nodes[*node], &operator, id).await.unwrap();
+                readings::mark_entered_in_error(&net.nodes[*node], &operator, id)
+                    .await
+                    .unwrap();
             }
         }
     }
