@@ -125,6 +125,9 @@ fn page_text(page: &ConflictsDto) -> String {
     if page.total == 0 {
         return "Nothing contradicts.".to_owned();
     }
+    if page.items.is_empty() {
+        return "There are no more.".to_owned();
+    }
     let mut lines: Vec<String> = page.items.iter().map(text).collect();
     if let Some(next) = &page.next {
         lines.push(format!(

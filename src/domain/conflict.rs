@@ -5,8 +5,6 @@
 //! have done what is to be done. Must never hold anything that differs between nodes that know the same: a
 //! conflict reads the same everywhere.
 
-use serde_json::Value;
-
 use super::text::{self, Invalid};
 use super::time::Timestamp;
 
@@ -193,8 +191,42 @@ pub struct Candidate {
     pub shown: bool,
     /// The value in words.
     pub text: String,
-    /// The value as JSON.
-    pub value: Value,
+    /// The same for programs: names and values, in a fixed order.
+    pub facts: Vec<(&'static str, Fact)>,
+}
+
+/// One value of a candidate.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Fact {
+    /// No value.
+    Nothing,
+    /// Yes or no.
+    Flag(bool),
+    /// A row id or a count.
+    Integer(i64),
+    /// A measure, in the unit that the name ends with.
+    Number(f64),
+    /// A text.
+    Text(String),
+    /// Some texts.
+    Texts(Vec<String>),
+}
+
+impl Candidate {
+    /// The value with this name.
+    #[must_use]
+    pub fn fact(&self, name: &str) -> Option<&Fact> {
+        let found = self.facts.iter().find(|(other, _)| *other == name);
+        found.map(|(_, fact)| fact)
+    }
+}
+
+impl Fact {
+    /// A text, or nothing.
+    #[must_use]
+    pub fn optional(text: Option<String>) -> Self {
+        text.map_or(Self::Nothing, Self::Text)
+    }
 }
 
 /// Somebody settled a conflict.

@@ -16,7 +16,7 @@ use super::queue::no_place;
 use super::{App, Error, policy};
 use crate::domain::actor::Actor;
 use crate::domain::audit::{Entry, Object};
-use crate::domain::conflict::{self, Candidate, Conflict, ConflictId, Decision, Kind};
+use crate::domain::conflict::{self, Candidate, Conflict, ConflictId, Decision, Fact, Kind};
 use crate::domain::glucose::Glucose;
 use crate::domain::queue::QueueState;
 use crate::domain::text::Invalid;
@@ -223,7 +223,7 @@ fn carry_out(
         _ => {
             let mg_dl = decision.mg_dl.map(Glucose::from_mg_dl).transpose();
             let mg_dl = mg_dl.map_err(Error::invalid("value"))?.map(Glucose::mg_dl);
-            if mg_dl.is_some() && chosen.value["entered_in_error"] == true {
+            if mg_dl.is_some() && chosen.fact("entered_in_error") == Some(&Fact::Flag(true)) {
                 return Err(wrong(
                     "needs a candidate that is not entered in error",
                     "necesita un valor que no esté marcado como error",
@@ -238,8 +238,11 @@ fn carry_out(
 /// and nobody has two places.
 fn set_state(tx: &mut WriteTx<'_>, placement: i64, chosen: &Candidate) -> Result<(), Error> {
     let entry = queue::by_placement(tx, placement)?.ok_or(NO_CONFLICT)?;
-    let name = chosen.value["state"].as_str().and_then(QueueState::parse);
-    let state = name.ok_or_else(|| Error::Internal(format!("{} is no state", chosen.text)))?;
+    let state = match chosen.fact("state") {
+        Some(Fact::Text(name)) => QueueState::parse(name),
+        _ => None,
+    };
+    let state = state.ok_or_else(|| Error::Internal(format!("{} is no state", chosen.text)))?;
     if state.is_live() && !entry.state.is_live() && has_another(tx, entry.patient_id, placement)? {
         return Err(ConflictFault::AnotherPlace.into());
     }

@@ -13,6 +13,7 @@ mod opening;
 mod plans;
 mod reading;
 mod schema;
+mod set_aside;
 mod tampering;
 
 use crate::clock::ManualClock;

@@ -51,12 +51,12 @@ async fn what_crossed_is_settled_on_one_node_and_gone_on_both() {
         .await
         .post_json("/users", &new("one"))
         .await
-        .expect(201);
+        .expect(200);
     b.admin()
         .await
         .post_json("/users", &new("two"))
         .await
-        .expect(201);
+        .expect(200);
     let both = pair.meet((a, b));
 
     let (at_a, at_b) = (both.0.admin().await, both.1.admin().await);

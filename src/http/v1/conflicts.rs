@@ -13,8 +13,8 @@ use super::extract::{Body, Name, Query};
 use super::{answer, unread};
 use crate::domain::actor::Actor;
 use crate::domain::conflict::{
-    Author, Candidate, Concerned, Conflict, ConflictId, Decision, REASON_CHARS_MAX, Settlement,
-    reason,
+    Author, Candidate, Concerned, Conflict, ConflictId, Decision, Fact, REASON_CHARS_MAX,
+    Settlement, reason,
 };
 use crate::domain::text::{self, Invalid};
 use crate::http::error::{ApiError, OrApiError, Problem};
@@ -157,6 +157,8 @@ impl From<Concerned> for ConcernedDto {
 impl From<Candidate> for CandidateDto {
     fn from(candidate: Candidate) -> Self {
         let Author { replica, node } = candidate.author;
+        let facts = candidate.facts.into_iter();
+        let facts = facts.map(|(name, fact)| (name.to_owned(), json_of(fact)));
         Self {
             id: candidate.id,
             node,
@@ -164,8 +166,19 @@ impl From<Candidate> for CandidateDto {
             at: candidate.at.to_rfc3339(),
             shown: candidate.shown,
             text: candidate.text,
-            value: candidate.value,
+            value: Value::Object(facts.collect()),
         }
+    }
+}
+
+fn json_of(fact: Fact) -> Value {
+    match fact {
+        Fact::Nothing => Value::Null,
+        Fact::Flag(value) => value.into(),
+        Fact::Integer(value) => value.into(),
+        Fact::Number(value) => value.into(),
+        Fact::Text(text) => text.into(),
+        Fact::Texts(texts) => texts.into(),
     }
 }
 

@@ -2,12 +2,13 @@
 //! everywhere once it was settled anywhere.
 
 mod property;
+mod waiting;
 
 use super::*;
 use crate::domain::account::Email;
 use crate::domain::appointment::{Form, Resolution};
 use crate::domain::queue::QueueAction;
-use crate::service::replication::tests::{Network, at, digests, patient, reading, staff};
+use crate::service::replication::tests::{Network, at, digests, patient, pull, reading, staff};
 use crate::service::{appointments as appointment_cases, queue as queue_cases, readings};
 use crate::store::{Lane, StoreError, patients, staff as staff_rows};
 
@@ -402,7 +403,10 @@ async fn two_forms_for_one_place_and_two_resolutions_of_one_form() {
     let found = only(&net).await;
     assert_eq!(found.id.to_string(), format!("appointment-{second}"));
     assert!(found.candidates[0].shown && found.candidates[0].text.contains("slow 10"));
-    assert_eq!(found.candidates[1].value["appointment_id"], second);
+    assert_eq!(
+        found.candidates[1].fact("appointment_id"),
+        Some(&Fact::Integer(second))
+    );
     let chosen = settle(a, &doctor, found.id, decision(Some("1"), "so")).await;
     assert_eq!(chosen.unwrap_err().code(), "invalid");
     settle(a, &doctor, found.id, decision(None, "asked her: 10 units"))
@@ -419,8 +423,11 @@ async fn two_forms_for_one_place_and_two_resolutions_of_one_form() {
     meet(&net).await;
     let found = only(&net).await;
     assert_eq!(found.id.to_string(), format!("resolution-{first}"));
-    let former = candidate(&found, "basal dose 14.0, come to the clinic").to_owned();
-    assert_eq!(found.candidates[0].value["staff"], "dra.paz");
+    let former = candidate(&found, "basal dose 14, come to the clinic").to_owned();
+    assert_eq!(
+        found.candidates[0].fact("staff"),
+        Some(&Fact::Text("dra.paz".into()))
+    );
     settle(b, &doctor, found.id, decision(Some(&former), "14 is right"))
         .await
         .unwrap();
@@ -493,7 +500,10 @@ async fn the_same_reading_corrected_differently_before_its_patient_was_one() {
     assert_eq!(get(b, &Actor::operator(), former).await.unwrap(), found[0]);
     let shown = found[0].candidates.iter().find(|it| it.shown).unwrap();
     let mine = readings::mine(b, &one, false).await.unwrap();
-    assert_eq!(shown.value["glucose_mg_dl"], mine[0].glucose_mg_dl);
+    assert_eq!(
+        shown.fact("glucose_mg_dl"),
+        Some(&Fact::Number(mine[0].glucose_mg_dl))
+    );
 }
 
 #[tokio::test]
@@ -563,7 +573,8 @@ async fn the_queue_opened_on_two_nodes() {
     let found = only(&net).await;
     assert_eq!(found.id.kind, Kind::QueueDay);
     assert_eq!(found.patient, None);
-    let opened_here = |it: &Candidate| it.value["queue_day_id"] == found.id.row_id;
+    let here = Fact::Integer(found.id.row_id);
+    let opened_here = |it: &Candidate| it.fact("queue_day_id") == Some(&here);
     assert!(
         found
             .candidates

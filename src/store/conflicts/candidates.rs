@@ -1,16 +1,15 @@
-//! What contradicts what, in words and as JSON: the same on every node.
+//! What contradicts what, in words and as facts: the same on every node. Must never hold anything of this node alone.
 
 use islet_sync::op::Value;
 use islet_sync::register::{Policy, Sibling};
 use rusqlite::Row;
-use serde_json::{Map, Value as Json, json};
 
 use super::{author, author_of_row};
-use crate::domain::conflict::{Candidate, ConflictId, Kind};
+use crate::domain::conflict::{Candidate, ConflictId, Fact, Kind};
 use crate::domain::glucose::ReadingType;
 use crate::domain::time::Timestamp;
 use crate::store::tx::{Read, one};
-use crate::store::{StoreError, staff};
+use crate::store::{StoreError, appointments, staff};
 
 /// The name of a candidate of a register: the change that wrote it.
 pub(super) fn id_of(sibling: &Sibling) -> String {
@@ -27,7 +26,7 @@ pub(super) fn of_register(
     let shown = policy.shown(siblings).map(|sibling| sibling.stamp);
     let mut found = Vec::new();
     for sibling in siblings {
-        let (text, value) = match id.kind {
+        let (text, facts) = match id.kind {
             Kind::Reading => reading(sibling),
             Kind::QueueState => queue_state(sibling),
             _ => resolution(tx, sibling)?,
@@ -38,7 +37,7 @@ pub(super) fn of_register(
             at: Timestamp(sibling.stamp.hlc.millis()),
             shown: shown == Some(sibling.stamp),
             text,
-            value,
+            facts,
         });
     }
     Ok(found)
@@ -66,7 +65,10 @@ fn int_of(value: &Value<'_>) -> Option<i64> {
 /// Status of a reading that was marked as an error.
 const ENTERED_IN_ERROR: i64 = 2;
 
-fn reading(sibling: &Sibling) -> (String, Json) {
+/// Names and values.
+type Facts = Vec<(&'static str, Fact)>;
+
+fn reading(sibling: &Sibling) -> (String, Facts) {
     let mg_dl = match field(sibling, 2) {
         Value::Real(value) => *value,
         other => int_of(other).unwrap_or_default() as f64,
@@ -82,15 +84,18 @@ fn reading(sibling: &Sibling) -> (String, Json) {
     if is_error {
         text = format!("entered in error ({text})");
     }
-    let value = json!({
-        "glucose_mg_dl": mg_dl, "reading_type": kind, "entered_in_error": is_error, "notes": notes,
-    });
-    (text, value)
+    let facts = vec![
+        ("glucose_mg_dl", Fact::Number(mg_dl)),
+        ("reading_type", Fact::Text(kind.to_owned())),
+        ("entered_in_error", Fact::Flag(is_error)),
+        ("notes", Fact::optional(notes.map(str::to_owned))),
+    ];
+    (text, facts)
 }
 
-fn queue_state(sibling: &Sibling) -> (String, Json) {
-    let state = text_of(field(sibling, 3)).unwrap_or_default();
-    (state.to_owned(), json!({ "state": state }))
+fn queue_state(sibling: &Sibling) -> (String, Facts) {
+    let state = text_of(field(sibling, 3)).unwrap_or_default().to_owned();
+    (state.clone(), vec![("state", Fact::Text(state))])
 }
 
 const RESOLUTION: &str = "SELECT change_basal_type, change_basal_dose, change_basal_time, change_fast_type,
@@ -109,29 +114,33 @@ const RESOLUTION_WORDS: [(&str, &str); 9] = [
     ("glucose_scale", "glucose scale"),
 ];
 
-fn resolution(tx: &impl Read, sibling: &Sibling) -> Result<(String, Json), StoreError> {
+fn resolution(tx: &impl Read, sibling: &Sibling) -> Result<(String, Facts), StoreError> {
     let Some(id) = int_of(field(sibling, 16)) else {
-        return Ok(("no resolution".into(), json!({ "resolution_id": null })));
+        let facts = vec![("resolution_id", Fact::Nothing)];
+        return Ok(("no resolution".into(), facts));
     };
     let found = one(tx, RESOLUTION, [id], |row| {
-        let mut value = Map::new();
+        let mut facts = vec![("resolution_id", Fact::Integer(id))];
         for (index, (column, _)) in RESOLUTION_WORDS.iter().enumerate() {
-            value.insert((*column).to_owned(), json_of(row, index)?);
+            // The two flags are the only integers.
+            let fact = match fact_of(row, index)? {
+                Fact::Integer(flag) => Fact::Flag(flag == 1),
+                other => other,
+            };
+            facts.push((*column, fact));
         }
-        Ok((value, row.get::<_, Option<i64>>(9)?))
+        Ok((facts, row.get::<_, Option<i64>>(9)?))
     })?;
-    let (mut value, staff_id) = found.unwrap_or_default();
-    for flag in ["emergency_care", "needed_physical_appointment"] {
-        let is_set = value.get(flag) == Some(&json!(1));
-        value.insert(flag.to_owned(), json!(is_set));
-    }
+    let (mut facts, staff_id) = found.unwrap_or_default();
     let said: Vec<String> = RESOLUTION_WORDS
         .iter()
-        .filter_map(|(column, word)| match value.get(*column)? {
-            Json::Null | Json::Bool(false) => None,
-            Json::Bool(true) => Some((*word).to_owned()),
-            Json::String(text) => Some(format!("{word} {text}")),
-            other => Some(format!("{word} {other}")),
+        .filter_map(|(column, word)| {
+            let (_, fact) = facts.iter().find(|(name, _)| name == column)?;
+            match fact {
+                Fact::Flag(true) => Some((*word).to_owned()),
+                Fact::Nothing | Fact::Flag(false) => None,
+                other => Some(format!("{word} {}", words(other))),
+            }
         })
         .collect();
     let text = if said.is_empty() {
@@ -143,26 +152,36 @@ fn resolution(tx: &impl Read, sibling: &Sibling) -> Result<(String, Json), Store
         .map(|id| staff::by_id(tx, id))
         .transpose()?
         .flatten();
-    value.insert("resolution_id".into(), json!(id));
-    value.insert("staff".into(), json!(by.map(|staff| staff.username)));
-    Ok((text, Json::Object(value)))
+    facts.push(("staff", Fact::optional(by.map(|staff| staff.username))));
+    Ok((text, facts))
 }
 
-fn json_of(row: &Row<'_>, index: usize) -> rusqlite::Result<Json> {
+fn fact_of(row: &Row<'_>, index: usize) -> rusqlite::Result<Fact> {
     use rusqlite::types::ValueRef;
     Ok(match row.get_ref(index)? {
-        ValueRef::Integer(value) => json!(value),
-        ValueRef::Real(value) => json!(value),
-        ValueRef::Text(text) => json!(String::from_utf8_lossy(text)),
-        ValueRef::Null | ValueRef::Blob(_) => Json::Null,
+        ValueRef::Integer(value) => Fact::Integer(value),
+        ValueRef::Real(value) => Fact::Number(value),
+        ValueRef::Text(text) => Fact::Text(String::from_utf8_lossy(text).into_owned()),
+        ValueRef::Null | ValueRef::Blob(_) => Fact::Nothing,
     })
+}
+
+fn words(fact: &Fact) -> String {
+    match fact {
+        Fact::Nothing => String::new(),
+        Fact::Flag(value) => value.to_string(),
+        Fact::Integer(value) => value.to_string(),
+        Fact::Number(value) => value.to_string(),
+        Fact::Text(text) => text.clone(),
+        Fact::Texts(texts) => texts.join(", "),
+    }
 }
 
 /// What one of a pair is.
 struct One {
     at: Timestamp,
     text: String,
-    value: Json,
+    facts: Facts,
 }
 
 /// The rows of a pair, oldest first.
@@ -187,7 +206,7 @@ pub(super) fn of_pair(
             at: one.at,
             shown: false,
             text: one.text,
-            value: one.value,
+            facts: one.facts,
         });
     }
     found.sort_by_key(|candidate| candidate.at);
@@ -216,10 +235,14 @@ fn patient(tx: &impl Read, id: i64) -> Result<Option<One>, StoreError> {
         Ok(One {
             at: Timestamp(row.get(5)?),
             text: format!("{name} {surname}, DNI {dni}, {email}, hospital account {account}"),
-            value: json!({
-                "patient_id": id, "dni": dni, "name": name, "surname": surname, "email": email,
-                "hospital_account": account,
-            }),
+            facts: vec![
+                ("patient_id", Fact::Integer(id)),
+                ("dni", Fact::Text(dni)),
+                ("name", Fact::Text(name)),
+                ("surname", Fact::Text(surname)),
+                ("email", Fact::Text(email)),
+                ("hospital_account", Fact::Text(account)),
+            ],
         })
     })
 }
@@ -233,9 +256,12 @@ fn member(tx: &impl Read, id: i64) -> Result<Option<One>, StoreError> {
         Ok(One {
             at: Timestamp(row.get(3)?),
             text: format!("{username}, {email}{end}"),
-            value: json!({
-                "staff_id": id, "username": username, "email": email, "blocked": blocked,
-            }),
+            facts: vec![
+                ("staff_id", Fact::Integer(id)),
+                ("username", Fact::Text(username)),
+                ("email", Fact::Text(email)),
+                ("blocked", Fact::Flag(blocked)),
+            ],
         })
     })
 }
@@ -247,68 +273,53 @@ fn queue_day(tx: &impl Read, id: i64) -> Result<Option<One>, StoreError> {
         let closed_at: Option<i64> = row.get(2)?;
         let closed_at = closed_at.map(|at| Timestamp(at).to_rfc3339());
         let opened = opened_at.to_rfc3339();
-        let end = closed_at
-            .as_deref()
-            .map_or("not closed".to_owned(), |at| format!("closed {at}"));
+        let end = closed_at.as_ref().map(|at| format!("closed {at}"));
+        let end = end.unwrap_or_else(|| "not closed".to_owned());
         Ok(One {
             at: opened_at,
             text: format!("{size} places, opened {opened}, {end}"),
-            value: json!({
-                "queue_day_id": id, "size": size, "opened_at": opened, "closed_at": closed_at,
-            }),
+            facts: vec![
+                ("queue_day_id", Fact::Integer(id)),
+                ("size", Fact::Integer(size)),
+                ("opened_at", Fact::Text(opened)),
+                ("closed_at", Fact::optional(closed_at)),
+            ],
         })
     })
 }
 
-const APPOINTMENT: &str = "SELECT insulin_type, dose, fast_insulin, fixed_dose, ratio, sensitivity,
-    glucose_objective, pump_type, control_data, motives, another_treatment, other_motive, created_at
-    FROM appointment WHERE id = ?";
-const APPOINTMENT_COLUMNS: [&str; 12] = [
-    "insulin_type",
-    "dose",
-    "fast_insulin",
-    "fixed_dose",
-    "ratio",
-    "sensitivity",
-    "glucose_objective",
-    "pump_type",
-    "control_data",
-    "motives",
-    "another_treatment",
-    "other_motive",
-];
-
 fn appointment(tx: &impl Read, id: i64) -> Result<Option<One>, StoreError> {
-    one(tx, APPOINTMENT, [id], |row| {
-        let mut value = Map::new();
-        for (index, column) in APPOINTMENT_COLUMNS.iter().enumerate() {
-            value.insert((*column).to_owned(), json_of(row, index)?);
-        }
-        let motives = value.get("motives").and_then(Json::as_str);
-        let motives: Json = motives
-            .and_then(|text| serde_json::from_str(text).ok())
-            .unwrap_or_default();
-        value.insert("motives".into(), motives);
-        value.insert("appointment_id".into(), json!(id));
-        let word = |column: &str| match value.get(column) {
-            Some(Json::String(text)) => text.clone(),
-            Some(other) => other.to_string(),
-            None => String::new(),
-        };
-        let text = format!(
-            "{} {}, fast {} {}, ratio {}, sensitivity {}, objective {} mg/dL",
-            word("insulin_type"),
-            word("dose"),
-            word("fast_insulin"),
-            word("fixed_dose"),
-            word("ratio"),
-            word("sensitivity"),
-            word("glucose_objective")
-        );
-        Ok(One {
-            at: Timestamp(row.get(12)?),
-            text,
-            value: Json::Object(value),
-        })
-    })
+    let Some(found) = appointments::by_id(tx, id)? else {
+        return Ok(None);
+    };
+    let sql = "SELECT created_at FROM appointment WHERE id = ?";
+    let at = one(tx, sql, [id], |row| row.get(0))?.unwrap_or_default();
+    let form = found.form;
+    let text = format!(
+        "{} {}, fast {} {}, ratio {}, sensitivity {}, objective {} mg/dL",
+        form.insulin_type,
+        form.dose,
+        form.fast_insulin,
+        form.fixed_dose,
+        form.ratio,
+        form.sensitivity,
+        form.glucose_objective
+    );
+    let facts = vec![
+        ("appointment_id", Fact::Integer(id)),
+        ("insulin_type", Fact::Text(form.insulin_type)),
+        ("dose", Fact::Number(form.dose)),
+        ("fast_insulin", Fact::Text(form.fast_insulin)),
+        ("fixed_dose", Fact::Number(form.fixed_dose)),
+        ("ratio", Fact::Number(form.ratio)),
+        ("sensitivity", Fact::Number(form.sensitivity)),
+        ("glucose_objective", Fact::Number(form.glucose_objective)),
+        ("pump_type", Fact::Text(form.pump_type)),
+        ("control_data", Fact::Text(form.control_data)),
+        ("motives", Fact::Texts(form.motives)),
+        ("another_treatment", Fact::optional(form.another_treatment)),
+        ("other_motive", Fact::optional(form.other_motive)),
+    ];
+    let at = Timestamp(at);
+    Ok(Some(One { at, text, facts }))
 }
