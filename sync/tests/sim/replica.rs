@@ -12,9 +12,10 @@ use islet_sync::dot::VersionVector;
 use islet_sync::exchange::{Introduction, Vector};
 use islet_sync::hlc::Hlc;
 use islet_sync::id::{ReplicaNumber, RowId};
+use islet_sync::kind::Kind;
 use islet_sync::op::{Action, Op, Value};
 use islet_sync::register::Stamp;
-use islet_sync::rules::{MEMBER, SETTLEMENT};
+use islet_sync::rules::{self, MEMBER, SETTLEMENT};
 
 use super::logs::{Change, Log, Logs, Taken};
 use super::mutation::Mutation;
@@ -256,7 +257,7 @@ impl Replica {
             encoder.push(SEEN, action, row, &fields);
         }
         for op in ops {
-            encoder.push(op.entity, op.action, op.row, &op.fields);
+            encoder.push(op.entity, op.action, op.row, &whole(op));
         }
         self.write_bytes(wall_ms, encoder.bytes().to_vec())
     }
@@ -438,4 +439,28 @@ impl Replica {
     pub(crate) fn mark_of(&self, number: ReplicaNumber, seq: u64) -> Option<u32> {
         Some(mark(&self.db.logs.head_at(number, seq)?.hash))
     }
+}
+
+/// The fields of an operation; a new row gets some value for each that may not be empty.
+fn whole<'a>(op: &Op<'a>) -> Vec<(u8, Value<'a>)> {
+    let mut fields = op.fields.clone();
+    let known = rules::entity(op.entity).filter(|_| op.action == Action::Create);
+    for (number, field) in (1..).zip(known.map_or(&[][..], |entity| entity.fields)) {
+        if field.optional || fields.iter().any(|(other, _)| *other == number) {
+            continue;
+        }
+        let value = match field.kind {
+            Kind::Text => Value::from("x"),
+            Kind::OneOf(texts) => texts[0].into(),
+            Kind::Int(low, _) => low.max(0).into(),
+            Kind::Real(..) => Value::Real(1.0),
+            Kind::Bytes(len) => Value::Bytes(vec![0; len.unwrap_or(1)].into()),
+        };
+        // The row of somebody is not for everybody to name.
+        if field.refers.is_none() {
+            fields.push((number, value));
+        }
+    }
+    fields.sort_by_key(|(number, _)| *number);
+    fields
 }
