@@ -36,7 +36,7 @@ pub enum Shape {
 }
 
 /// One field.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Field {
     /// Column.
     pub name: &'static str,
