@@ -204,38 +204,82 @@ impl Replica {
     /// What was seen, under the names that logs have here, with what a branch shares with the logs that it left.
     /// `None` when some of it is not applied here yet.
     fn located(&mut self, author: ReplicaNumber, seen: &[Sighting]) -> Option<Vec<Sighting>> {
-        let logs = &self.db.logs;
-        let find = |sighting: &Sighting| match self.mutation {
-            Mutation::NoMarks => Some(sighting.of),
-            _ => logs.find(sighting),
-        };
         let mut located = Vec::new();
+        let mut meant = Vec::new();
         for sighting in seen {
-            let found = find(sighting)?;
-            let mut part = Sighting {
-                of: found,
-                ..*sighting
-            };
+            let found = self.find(sighting)?;
+            meant.push((sighting.of, found.of));
+            let mut part = found;
             loop {
                 if self.causality.applied().seq(part.of) < part.seq {
                     return None;
                 }
                 located.push(part);
-                let Some(branch) = logs.get(part.of).and_then(|log| log.who.branch) else {
-                    break;
-                };
-                let mark = logs.mark_at(branch.of, branch.after).unwrap_or_default();
-                part = Sighting {
-                    of: branch.of,
-                    seq: branch.after,
-                    mark,
-                };
+                match self.left(part.of) {
+                    Some(shared) => part = shared,
+                    None => break,
+                }
             }
         }
-        for sighting in seen {
-            self.names.see(author, sighting.of, find(sighting)?);
+        for (said, found) in meant {
+            self.names.see(author, said, found);
         }
         Some(located)
+    }
+
+    /// The part of another log that a branch shares.
+    fn left(&self, number: ReplicaNumber) -> Option<Sighting> {
+        let branch = self.db.logs.get(number)?.who.branch?;
+        let mark = self
+            .db
+            .logs
+            .mark_at(branch.of, branch.after)
+            .unwrap_or_default();
+        Some(Sighting {
+            of: branch.of,
+            seq: branch.after,
+            mark,
+        })
+    }
+
+    /// A sighting under the name that its log has here. What lies beyond a cut has no effect anywhere, so nobody
+    /// has to have it.
+    fn find(&self, sighting: &Sighting) -> Option<Sighting> {
+        let of = match self.mutation {
+            Mutation::NoMarks => Some(sighting.of),
+            _ => self.db.logs.find(sighting),
+        };
+        if let Some(of) = of {
+            return Some(Sighting { of, ..*sighting });
+        }
+        let seq = *self.cuts.get(&sighting.of)?;
+        let mark = self.db.logs.mark_at(sighting.of, seq)?;
+        (seq < sighting.seq).then_some(Sighting {
+            of: sighting.of,
+            seq,
+            mark,
+        })
+    }
+
+    /// Logs of which some other author had seen more than is here, with what is here.
+    pub(crate) fn missing(&self) -> Vec<(ReplicaNumber, Head)> {
+        let mut missing = Vec::new();
+        for log in self.db.logs.iter() {
+            let next = self.causality.applied().seq(log.who.number) + 1;
+            let Some(change) = log.change(next) else {
+                continue;
+            };
+            let ops = change::decode(&change.ops).unwrap_or_default();
+            for sighting in causality::seen(&ops) {
+                let here = self.db.logs.get(sighting.of).map(Log::head);
+                if self.find(&sighting).is_none()
+                    && let Some(head) = here.filter(|head| head.seq < sighting.seq)
+                {
+                    missing.push((sighting.of, head));
+                }
+            }
+        }
+        missing
     }
 
     /// The end of its own log.
@@ -389,7 +433,7 @@ impl Replica {
             .rows(&MEMBER)
             .filter(|(_, row)| row.bytes(3) == key)
             .peekable();
-        rows.peek().is_some() && rows.all(|(_, row)| row.int(8).is_none())
+        rows.peek().is_some() && rows.all(|(_, row)| row.int(10).is_none())
     }
 
     /// Replicas whose word counts for what is stable.
