@@ -288,6 +288,13 @@ impl Replica {
         log.map_or(Head::genesis(self.db.id), Log::head)
     }
 
+    /// Whether the newest change of its own log is applied, every operation of it.
+    pub(crate) fn has_applied_its_newest(&self) -> bool {
+        let (me, seq) = (self.db.me, self.db.seq());
+        let mut refused = self.refused.range((me, seq, 0)..=(me, seq, usize::MAX));
+        self.causality.applied().seq(me) == seq && refused.next().is_none()
+    }
+
     /// A new row id.
     pub(crate) fn next_row(&mut self) -> RowId {
         self.db.counter += 1;
