@@ -115,7 +115,10 @@ CREATE TABLE reading (
     status          INTEGER NOT NULL DEFAULT 1 CHECK (status IN (1, 2)),
     measured_at     INTEGER NOT NULL,
     recorded_at     INTEGER NOT NULL,
-    notes           TEXT
+    notes           TEXT,
+    -- 1 when its author knew one like it and meant another: staff type in again what was marked as an
+    -- error. Such a reading is nobody's twin.
+    again           INTEGER NOT NULL DEFAULT 0 CHECK (again IN (0, 1))
 ) STRICT;
 
 -- Serves "newest page of one patient", "last 15 days" and the search for the same reading.

@@ -292,6 +292,11 @@ pub fn count_past_readings(
                ON CONFLICT DO UPDATE SET readings = readings + ?3";
     for (day, readings) in days {
         tx.local(sql, params![id, day.to_string(), readings])?;
+        if *readings <= 0 {
+            // A day on which nothing counts any more is no day, so that all nodes have the same.
+            let sql = "DELETE FROM patient_day WHERE patient_id = ? AND day = ? AND readings <= 0";
+            tx.local(sql, params![id, day.to_string()])?;
+        }
     }
     let times_measured = counters(tx, id)?.times_measured + days.values().sum::<i64>();
     // Not counted on: the days may come before, between or after those that are there.

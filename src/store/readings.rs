@@ -51,6 +51,7 @@ pub fn insert_recorded(
     measured_at: Timestamp,
     recorded_at: Timestamp,
 ) -> Result<i64, StoreError> {
+    let again = knows_same(tx, new, measured_at)?;
     tx.insert(
         &READING,
         &[
@@ -62,8 +63,31 @@ pub fn insert_recorded(
             measured_at.0.into(),
             recorded_at.0.into(),
             new.notes.as_deref().into(),
+            again.into(),
         ],
     )
+}
+
+/// Whether there is a reading that was made with the same values: the new one is another then, on all nodes.
+fn knows_same(
+    tx: &impl Read,
+    new: &NewReading,
+    measured_at: Timestamp,
+) -> Result<bool, StoreError> {
+    let sql = "SELECT 1 FROM reading r LEFT JOIN reading_origin o ON o.reading_id = r.id
+               WHERE r.patient_id = ? AND r.measured_at = ? AND r.source = ?
+               AND coalesce(o.glucose_mg_dl, r.glucose_mg_dl) = ?
+               AND coalesce(o.reading_type, r.reading_type) = ?
+               AND iif(o.reading_id IS NULL, r.notes, o.notes) IS ? LIMIT 1";
+    let parameters = params![
+        new.patient_id,
+        measured_at.0,
+        new.source as i64,
+        new.glucose.mg_dl(),
+        new.reading_type.code(),
+        new.notes
+    ];
+    Ok(one(tx, sql, parameters, |_| Ok(()))?.is_some())
 }
 
 /// Marks a reading as an error. It stays in the database and in the log.

@@ -195,7 +195,7 @@ impl State for Rows<'_> {
         prepared(self, entity::insert_sql(entity))?.execute(params_from_iter(bound))?;
         match entity.code {
             code if code == READING.code => {
-                if let [Value::Int(patient), _, _, _, Value::Int(FINAL), _, Value::Int(recorded_at), _] =
+                if let [Value::Int(patient), _, _, _, Value::Int(FINAL), _, Value::Int(recorded_at), ..] =
                     values.as_slice()
                 {
                     let days = self.counted.entry(*patient).or_default();

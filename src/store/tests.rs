@@ -302,7 +302,7 @@ async fn the_hashes_of_entries_are_what_they_were() {
     let expected = [
         "4566f61a84c2f2365f3c3d5f8c832ba292dab21079c91827d7d38ea3cd6f02f3",
         "d94d610e10883e8807e6638477b21d71b19a28041cb7c96774afafb60ce42993",
-        "891fcec0399f8eb24a97bf08f6d7b6f82f9713ca3b829856eeeb60e2cdb28779",
+        "62926bcb3ca14e4988884cc5f8f32d07629a766f5dc29cea29f7099cc78699eb",
     ];
     assert_eq!(hashes, expected);
 }

@@ -44,13 +44,17 @@ pub(super) fn enter_reading(
         measured_at,
         _,
         notes,
+        again,
     ] = values
     else {
         return Err(StoreError::Damaged("a reading has other fields".into()));
     };
+    if *again == Value::Int(1) {
+        return Ok(true);
+    }
     // A corrected row no longer shows what it was made with; `reading_origin` does.
     let sql = "SELECT r.id FROM reading r LEFT JOIN reading_origin o ON o.reading_id = r.id
-               WHERE r.patient_id = ? AND r.measured_at = ? AND r.source = ?
+               WHERE r.patient_id = ? AND r.measured_at = ? AND r.source = ? AND r.again = 0
                AND coalesce(o.glucose_mg_dl, r.glucose_mg_dl) = ? AND coalesce(o.reading_type, r.reading_type) = ?
                AND iif(o.reading_id IS NULL, r.notes, o.notes) IS ? LIMIT 1";
     let wanted = params![
@@ -152,6 +156,7 @@ fn adopt(rows: &mut Rows<'_>, alias: i64, patient_id: i64) -> Result<(), StoreEr
 fn adopt_reading(rows: &mut Rows<'_>, id: i64, patient_id: i64) -> Result<(), StoreError> {
     let sql = "SELECT b.id FROM reading a LEFT JOIN reading_origin oa ON oa.reading_id = a.id
                JOIN reading b ON b.patient_id = ? AND b.measured_at = a.measured_at AND b.source = a.source
+               AND a.again = 0 AND b.again = 0
                LEFT JOIN reading_origin ob ON ob.reading_id = b.id
                WHERE a.id = ?
                AND coalesce(oa.glucose_mg_dl, a.glucose_mg_dl) = coalesce(ob.glucose_mg_dl, b.glucose_mg_dl)

@@ -105,11 +105,11 @@ pub enum Refusal {
     /// The row exists already, or is of a replica that the author is not.
     #[error("row {1} of entity {0} is not the author's to create")]
     NotOwned(u8, i64),
-    /// Fields that merge together were not written together.
-    #[error("field {1} of entity {0} is missing beside those that it merges with")]
+    /// A field is missing: of a new row, or beside those that it merges with.
+    #[error("field {1} of entity {0} is missing")]
     Incomplete(u8, u8),
-    /// A value has the wrong type.
-    #[error("field {1} of entity {0} has a value of the wrong type")]
+    /// A field cannot have such a value.
+    #[error("field {1} of entity {0} cannot have this value")]
     WrongType(u8, u8),
 }
 
@@ -158,6 +158,21 @@ pub fn apply<S: State>(
     }
 }
 
+/// What can be said of an operation without the state: whether its fields are known, whole, and have values that
+/// they may have. For the tests of whoever writes operations: what this refuses, every peer will.
+///
+/// # Errors
+/// With what is wrong.
+pub fn check(op: &Op<'_>) -> Result<(), Refusal> {
+    let entity = rules::entity(op.entity).ok_or(Refusal::UnknownEntity(op.entity))?;
+    known_fields(entity, op)?;
+    match op.action {
+        Action::Create => whole_row(entity, op),
+        Action::Set => whole_groups(entity, op),
+        Action::Add | Action::Remove => Ok(()),
+    }
+}
+
 fn create<S: State>(
     state: &mut S,
     entity: &'static Entity,
@@ -166,6 +181,7 @@ fn create<S: State>(
     op: &Op<'_>,
 ) -> Result<(), ApplyError<S::Error>> {
     known_fields(entity, op)?;
+    whole_row(entity, op)?;
     let own = op.row.replica() == stamp.replica;
     if !own
         || state
@@ -303,15 +319,28 @@ fn merge<S: State>(
     }
 }
 
+/// Every field is known, and has a value that it may have.
 fn known_fields(entity: &Entity, op: &Op<'_>) -> Result<(), Refusal> {
-    match op
-        .fields
-        .iter()
-        .find(|(number, _)| *number == 0 || usize::from(*number) > entity.fields.len())
-    {
-        Some((number, _)) => Err(Refusal::UnknownField(op.entity, *number)),
-        None => Ok(()),
+    for (number, value) in &op.fields {
+        let at = usize::from(*number).checked_sub(1);
+        let field = at.and_then(|at| entity.fields.get(at));
+        let field = field.ok_or(Refusal::UnknownField(op.entity, *number))?;
+        let fits = field.kind.fits(value) || (field.optional && *value == Value::Null);
+        if !fits {
+            return Err(Refusal::WrongType(op.entity, *number));
+        }
     }
+    Ok(())
+}
+
+/// A new row has every field that may not be empty.
+fn whole_row(entity: &Entity, op: &Op<'_>) -> Result<(), Refusal> {
+    for (number, field) in (1..).zip(entity.fields) {
+        if !field.optional && !op.fields.iter().any(|(other, _)| *other == number) {
+            return Err(Refusal::Incomplete(op.entity, number));
+        }
+    }
+    Ok(())
 }
 
 /// Every field of a group that is written is written: else what is shown would depend on the order in which

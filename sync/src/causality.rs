@@ -83,6 +83,8 @@ pub struct Causality {
     applied: VersionVector,
     marks: BTreeMap<ReplicaNumber, Mark>,
     contexts: BTreeMap<ReplicaNumber, VersionVector>,
+    /// Where branches begin: up to there they are the log that they left.
+    bases: BTreeMap<ReplicaNumber, u64>,
 }
 
 impl Causality {
@@ -109,6 +111,7 @@ impl Causality {
         let mut context = self.contexts.get(&of).cloned().unwrap_or_default();
         context.raise(of, seq);
         self.contexts.insert(number, context);
+        self.bases.insert(number, seq);
         self.restore(number, seq, mark);
     }
 
@@ -155,7 +158,8 @@ impl Causality {
         context
     }
 
-    /// What the next change of `me` must say: everything applied here that its context lacks.
+    /// What the next change of `me` must say: everything applied here that its context lacks. Of a branch only once
+    /// something of its own is applied, since what it shares is said of the log that it left.
     #[must_use]
     pub fn unsaid(&self, me: ReplicaNumber) -> Seen {
         let said = self.contexts.get(&me);
@@ -163,7 +167,8 @@ impl Causality {
         let unsaid = self
             .applied
             .iter()
-            .filter(|(of, seq)| *of != me && said_of(*of) < *seq);
+            .filter(|(of, seq)| *of != me && said_of(*of) < *seq)
+            .filter(|(of, seq)| self.bases.get(of).is_none_or(|base| base < seq));
         unsaid
             .map(|(of, seq)| Sighting {
                 of,
@@ -306,12 +311,15 @@ mod tests {
     #[test]
     fn a_branch_begins_with_what_its_log_had_seen() {
         let (a, b, branch) = (number(0), number(1), number(9));
+        let me = number(5);
         let mut here = Causality::default();
         here.enter(b, &[], 1);
         here.enter(a, &[saw(b, 1, 1)], 2);
         here.branch(branch, a, 1, 2);
+        assert!(here.unsaid(me).iter().all(|sighting| sighting.of != branch));
         here.enter(a, &[], 3);
         let context = here.enter(branch, &[], 4).clone();
+        assert!(here.unsaid(me).contains(&saw(branch, 2, 4)));
         assert_eq!(
             (context.seq(a), context.seq(b), context.seq(branch)),
             (1, 1, 1)

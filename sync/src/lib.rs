@@ -9,6 +9,7 @@
 //! * [`branch`]: a log that was written on in two ways
 //! * [`register`]: values that were written at the same time, and which of them is shown
 //! * [`rules`]: the replicated tables and how each field merges
+//! * [`kind`]: what a field may hold
 //! * [`apply`]: one operation on a state
 //! * [`exchange`]: what nodes say to each other
 //! * [`escrow`]: rights to the places of a queue day
@@ -34,6 +35,7 @@ pub mod frame;
 pub mod hlc;
 pub mod id;
 pub mod incarnation;
+pub mod kind;
 pub mod limits;
 pub mod op;
 pub mod register;

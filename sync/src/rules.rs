@@ -4,6 +4,7 @@
 //! Numbers are for ever: append entities and fields, never reorder or reuse. A field in no group is
 //! written once, when its row is created.
 
+use crate::kind::Kind;
 use crate::register::{Constant, Order, Policy};
 
 /// A replicated table.
@@ -35,10 +36,14 @@ pub enum Shape {
 }
 
 /// One field.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Field {
     /// Column.
     pub name: &'static str,
+    /// What it may hold.
+    pub kind: Kind,
+    /// Whether it may be empty. A field that is added to an entity that is in use may be.
+    pub optional: bool,
     /// The entity whose row id it holds.
     pub refers: Option<u8>,
 }
@@ -61,16 +66,44 @@ pub enum Merge {
     Greatest,
 }
 
-/// A field that holds no row id.
-const fn plain(name: &'static str) -> Field {
-    Field { name, refers: None }
+const fn field(name: &'static str, kind: Kind) -> Field {
+    Field {
+        name,
+        kind,
+        optional: false,
+        refers: None,
+    }
+}
+
+/// A field that may be empty.
+const fn maybe(field: Field) -> Field {
+    Field {
+        optional: true,
+        ..field
+    }
+}
+
+const fn text(name: &'static str) -> Field {
+    field(name, Kind::Text)
+}
+
+const fn int(name: &'static str) -> Field {
+    field(name, Kind::ANY_INT)
+}
+
+const fn flag(name: &'static str) -> Field {
+    field(name, Kind::FLAG)
+}
+
+const fn real(name: &'static str) -> Field {
+    field(name, Kind::ANY_REAL)
 }
 
 /// A field that holds the id of a row of that entity.
 const fn link(name: &'static str, entity: u8) -> Field {
     Field {
-        name,
         refers: Some(entity),
+        ..int(name)
     }
 }
 
@@ -108,6 +141,18 @@ const STATE: &[Constant] = &[
     Constant::Text("CLEARED"),
     Constant::Text("CREATED"),
 ];
+/// The same, for what the field may hold.
+const STATES: &[&str] = &[
+    "PENDING",
+    "DENIED",
+    "ACCEPTED",
+    "NO_SHOW",
+    "CANCELLED",
+    "CLEARED",
+    "CREATED",
+];
+/// The number of a replica.
+const NUMBER: Kind = Kind::Int(0, crate::id::REPLICA_NUMBER_MAX as i64);
 /// A role taken away wins over the same role given.
 const ABSENT: &[Constant] = &[Constant::Int(1), Constant::Int(0)];
 
@@ -119,20 +164,20 @@ pub static PATIENT: Entity = Entity {
     shape: Shape::Rows,
     owner: None,
     fields: &[
-        plain("dni"),
-        plain("name"),
-        plain("surname"),
-        plain("email"),
-        plain("tidepool"),
-        plain("hospital_account"),
-        plain("blocked"),
-        plain("password_hash"),
-        plain("password_reset_required"),
-        plain("former_times_measured"),
-        plain("former_max_streak"),
-        plain("created_at"),
-        plain("updated_at"),
-        plain("access_epoch"),
+        text("dni"),
+        text("name"),
+        text("surname"),
+        text("email"),
+        maybe(text("tidepool")),
+        text("hospital_account"),
+        flag("blocked"),
+        text("password_hash"),
+        flag("password_reset_required"),
+        field("former_times_measured", Kind::Int(0, i64::MAX)),
+        field("former_max_streak", Kind::Int(0, i64::MAX)),
+        int("created_at"),
+        int("updated_at"),
+        maybe(int("access_epoch")),
     ],
     groups: &[
         latest(&[2]),
@@ -154,14 +199,14 @@ pub static STAFF: Entity = Entity {
     shape: Shape::Rows,
     owner: None,
     fields: &[
-        plain("username"),
-        plain("email"),
-        plain("blocked"),
-        plain("password_hash"),
-        plain("password_reset_required"),
-        plain("created_at"),
-        plain("updated_at"),
-        plain("access_epoch"),
+        text("username"),
+        text("email"),
+        flag("blocked"),
+        text("password_hash"),
+        flag("password_reset_required"),
+        int("created_at"),
+        int("updated_at"),
+        maybe(int("access_epoch")),
     ],
     groups: &[
         latest(&[2]),
@@ -180,13 +225,14 @@ pub static READING: Entity = Entity {
     owner: None,
     fields: &[
         link("patient_id", 1),
-        plain("glucose_mg_dl"),
-        plain("reading_type"),
-        plain("source"),
-        plain("status"),
-        plain("measured_at"),
-        plain("recorded_at"),
-        plain("notes"),
+        field("glucose_mg_dl", Kind::Real(0.0, 10_000.0)),
+        field("reading_type", Kind::Int(1, 7)),
+        field("source", Kind::Int(1, 4)),
+        field("status", Kind::Int(1, 2)),
+        int("measured_at"),
+        int("recorded_at"),
+        maybe(text("notes")),
+        maybe(flag("again")),
     ],
     groups: &[register(&[2, 3, 5, 8], Order::Rank(5, STATUS), true)],
 };
@@ -197,7 +243,11 @@ pub static QUEUE_DAY: Entity = Entity {
     name: "queue_day",
     shape: Shape::Rows,
     owner: None,
-    fields: &[plain("size"), plain("opened_at"), plain("closed_at")],
+    fields: &[
+        field("size", Kind::Int(0, 10_000)),
+        int("opened_at"),
+        maybe(int("closed_at")),
+    ],
     groups: &[latest(&[1]), greatest(&[3])],
 };
 
@@ -210,11 +260,11 @@ pub static QUEUE_ENTRY: Entity = Entity {
     fields: &[
         link("queue_day_id", 4),
         link("patient_id", 1),
-        plain("state"),
-        plain("priority"),
-        plain("priority_reason"),
-        plain("created_at"),
-        plain("updated_at"),
+        field("state", Kind::OneOf(STATES)),
+        field("priority", Kind::Int(0, 9)),
+        maybe(text("priority_reason")),
+        int("created_at"),
+        int("updated_at"),
     ],
     groups: &[
         latest(&[1]),
@@ -232,21 +282,21 @@ pub static APPOINTMENT: Entity = Entity {
     owner: None,
     fields: &[
         link("patient_id", 1),
-        link("queue_entry_id", 5),
-        plain("glucose_objective"),
-        plain("insulin_type"),
-        plain("dose"),
-        plain("fast_insulin"),
-        plain("fixed_dose"),
-        plain("ratio"),
-        plain("sensitivity"),
-        plain("pump_type"),
-        plain("control_data"),
-        plain("motives"),
-        plain("another_treatment"),
-        plain("other_motive"),
-        plain("created_at"),
-        link("resolution_id", 7),
+        maybe(link("queue_entry_id", 5)),
+        real("glucose_objective"),
+        text("insulin_type"),
+        real("dose"),
+        text("fast_insulin"),
+        real("fixed_dose"),
+        real("ratio"),
+        real("sensitivity"),
+        text("pump_type"),
+        text("control_data"),
+        text("motives"),
+        maybe(text("another_treatment")),
+        maybe(text("other_motive")),
+        int("created_at"),
+        maybe(link("resolution_id", 7)),
     ],
     groups: &[latest(&[2]), register(&[16], Order::Latest, true)],
 };
@@ -259,17 +309,17 @@ pub static RESOLUTION: Entity = Entity {
     owner: None,
     fields: &[
         link("appointment_id", 6),
-        plain("change_basal_type"),
-        plain("change_basal_dose"),
-        plain("change_basal_time"),
-        plain("change_fast_type"),
-        plain("change_ratio"),
-        plain("change_sensitivity"),
-        plain("emergency_care"),
-        plain("needed_physical_appointment"),
-        plain("glucose_scale"),
-        link("staff_id", 2),
-        plain("created_at"),
+        maybe(text("change_basal_type")),
+        maybe(real("change_basal_dose")),
+        maybe(text("change_basal_time")),
+        maybe(text("change_fast_type")),
+        maybe(real("change_ratio")),
+        maybe(real("change_sensitivity")),
+        flag("emergency_care"),
+        flag("needed_physical_appointment"),
+        maybe(text("glucose_scale")),
+        maybe(link("staff_id", 2)),
+        int("created_at"),
     ],
     groups: &[],
 };
@@ -282,11 +332,11 @@ pub static QUEUE_RIGHT: Entity = Entity {
     owner: None,
     fields: &[
         link("queue_day_id", 4),
-        plain("kind"),
-        plain("count"),
-        plain("to_replica"),
-        link("queue_entry_id", 5),
-        plain("replaced"),
+        field("kind", Kind::Int(1, 4)),
+        field("count", Kind::Int(1, 10_000)),
+        maybe(field("to_replica", NUMBER)),
+        maybe(link("queue_entry_id", 5)),
+        flag("replaced"),
     ],
     groups: &[greatest(&[6])],
 };
@@ -298,16 +348,16 @@ pub static MEMBER: Entity = Entity {
     shape: Shape::Rows,
     owner: None,
     fields: &[
-        plain("number"),
-        plain("replica_id"),
-        plain("public_key"),
-        plain("token_key"),
-        plain("name"),
-        plain("addresses"),
-        plain("created_at"),
-        plain("cut_seq"),
-        plain("cut_hash"),
-        plain("revoked_at"),
+        field("number", NUMBER),
+        field("replica_id", Kind::Bytes(Some(16))),
+        field("public_key", Kind::Bytes(Some(32))),
+        field("token_key", Kind::Bytes(Some(32))),
+        text("name"),
+        text("addresses"),
+        int("created_at"),
+        maybe(field("cut_seq", Kind::Int(0, i64::MAX))),
+        maybe(field("cut_hash", Kind::Bytes(Some(32)))),
+        maybe(int("revoked_at")),
     ],
     groups: &[
         latest(&[5]),
@@ -325,13 +375,13 @@ pub static SESSION: Entity = Entity {
     shape: Shape::Rows,
     owner: None,
     fields: &[
-        plain("jti"),
-        link("patient_id", 1),
-        link("staff_id", 2),
-        plain("access_epoch"),
-        plain("created_at"),
-        plain("expires_at"),
-        plain("revoked_at"),
+        text("jti"),
+        maybe(link("patient_id", 1)),
+        maybe(link("staff_id", 2)),
+        int("access_epoch"),
+        int("created_at"),
+        int("expires_at"),
+        maybe(int("revoked_at")),
     ],
     groups: &[greatest(&[4]), greatest(&[6]), greatest(&[7])],
 };
@@ -344,13 +394,13 @@ pub static REFRESH_TOKEN: Entity = Entity {
     shape: Shape::Rows,
     owner: None,
     fields: &[
-        plain("digest"),
+        field("digest", Kind::Bytes(None)),
         link("session_id", 10),
-        plain("generation"),
-        plain("opens"),
-        plain("issued_at"),
-        plain("expires_at"),
-        plain("replaced"),
+        int("generation"),
+        flag("opens"),
+        int("issued_at"),
+        int("expires_at"),
+        flag("replaced"),
     ],
     groups: &[greatest(&[7])],
 };
@@ -363,12 +413,12 @@ pub static DESK_CODE: Entity = Entity {
     shape: Shape::Rows,
     owner: None,
     fields: &[
-        plain("digest"),
-        link("patient_id", 1),
-        link("staff_id", 2),
-        plain("access_epoch"),
-        plain("created_at"),
-        plain("expires_at"),
+        field("digest", Kind::Bytes(None)),
+        maybe(link("patient_id", 1)),
+        maybe(link("staff_id", 2)),
+        int("access_epoch"),
+        int("created_at"),
+        int("expires_at"),
     ],
     groups: &[],
 };
@@ -380,13 +430,13 @@ pub static SETTLEMENT: Entity = Entity {
     shape: Shape::Rows,
     owner: None,
     fields: &[
-        plain("entity"),
-        plain("row_id"),
-        plain("field"),
-        plain("reason"),
-        link("staff_id", 2),
-        plain("created_at"),
-        plain("other_id"),
+        field("entity", Kind::Int(0, 255)),
+        int("row_id"),
+        field("field", Kind::Int(0, 255)),
+        text("reason"),
+        maybe(link("staff_id", 2)),
+        int("created_at"),
+        maybe(int("other_id")),
     ],
     groups: &[],
 };
@@ -397,7 +447,10 @@ pub static STAFF_ROLE: Entity = Entity {
     name: "staff_role",
     shape: Shape::Set,
     owner: Some(2),
-    fields: &[plain("role"), plain("present")],
+    fields: &[
+        field("role", Kind::OneOf(&["staff", "admin"])),
+        flag("present"),
+    ],
     groups: &[register(&[2], Order::Rank(2, ABSENT), false)],
 };
 
@@ -407,7 +460,7 @@ pub static SETTING: Entity = Entity {
     name: "setting",
     shape: Shape::Map,
     owner: None,
-    fields: &[plain("name"), plain("value")],
+    fields: &[text("name"), text("value")],
     groups: &[latest(&[2])],
 };
 
@@ -467,6 +520,18 @@ mod tests {
     use super::*;
 
     #[test]
+    fn every_state_has_a_rank() {
+        let ranked: Vec<_> = STATE
+            .iter()
+            .map(|state| match state {
+                Constant::Text(text) => *text,
+                Constant::Int(_) => "",
+            })
+            .collect();
+        assert_eq!(ranked, STATES);
+    }
+
+    #[test]
     fn numbers_are_distinct_and_every_rule_names_fields_that_exist() {
         for entity in ALL {
             assert_eq!(
@@ -507,6 +572,7 @@ mod tests {
                 );
             }
             for field in entity.fields {
+                assert!(field.refers.is_none() || field.kind == Kind::ANY_INT);
                 assert!(
                     field
                         .refers

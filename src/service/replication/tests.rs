@@ -109,7 +109,9 @@ impl Network {
     pub(crate) async fn assert_same(&self) {
         let first = digests(&self.nodes[0]).await;
         for node in &self.nodes[1..] {
-            assert_eq!(digests(node).await, first);
+            for (table, rows) in digests(node).await {
+                assert_eq!(rows, first[table], "{table}");
+            }
         }
     }
 }
@@ -395,4 +397,38 @@ async fn a_copied_database_is_another_replica() {
     let id = reading(&net.nodes[0], &ana, 100.0, at(1)).await;
     assert_ne!(id >> 32, 0);
     assert_eq!(digests(&net.nodes[0]).await["member"].len(), 2);
+}
+
+/// Staff type in again what was marked as an error: they mean another reading, on every node.
+#[tokio::test]
+async fn a_reading_that_is_typed_in_again_is_another_everywhere() {
+    let net = Network::of(2).await;
+    let doctor = staff(&net.nodes[0], "dra.paz").await;
+    let ana = patient(&net.nodes[0], 30_111_222).await;
+    let typed = |node: Arc<App>| {
+        let (doctor, patient_id) = (doctor.clone(), ana.patient_id().unwrap());
+        async move {
+            let new = NewReading {
+                patient_id,
+                glucose: Glucose::from_mg_dl(110.0).unwrap(),
+                reading_type: ReadingType::Cena,
+                source: Source::BackOffice,
+                measured_at: Some(at(5)),
+                notes: None,
+            };
+            readings::create(&node, &doctor, new, None).await.unwrap().id
+        }
+    };
+    let wrong = typed(Arc::clone(&net.nodes[0])).await;
+    net.heal().await;
+    readings::mark_entered_in_error(&net.nodes[0], &doctor, wrong).await.unwrap();
+    net.heal().await;
+    let right = typed(Arc::clone(&net.nodes[1])).await;
+    assert_ne!(wrong, right);
+    net.heal().await;
+    net.assert_same().await;
+    let rows = digests(&net.nodes[0]).await;
+    assert_eq!((rows["reading"].len(), rows["reading_alias"].len()), (2, 0));
+    let mine = readings::mine(&net.nodes[0], &ana, false).await.unwrap();
+    assert_eq!(mine.iter().map(|it| it.id).collect::<Vec<_>>(), [right]);
 }

@@ -173,6 +173,7 @@ pub(crate) fn everything(world: &mut World) -> Result<[u8; 32], String> {
     }
     let digest = agreement(world)?;
     history(world)?;
+    all_applied(world)?;
     edits(world)?;
     conflicts(world)?;
     Ok(digest)
@@ -237,6 +238,27 @@ fn history(world: &World) -> Result<(), String> {
             if found != 1 {
                 return Err(format!(
                     "an answered write is {found} times in the log of node {i}"
+                ));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Nothing waits for ever, unless for the branch of a replica of which there were two, or of one that was cut off.
+fn all_applied(world: &World) -> Result<(), String> {
+    if !world.suspects.is_empty() || !world.revoked.is_empty() {
+        return Ok(());
+    }
+    for i in world.honest() {
+        let replica = world.nodes[i].live.as_ref().ok_or("a node is down")?;
+        for log in replica.db.logs.iter() {
+            let (number, head) = (log.who.number, log.head());
+            let applied = replica.causality.applied().seq(number);
+            if applied < head.seq {
+                let all = head.seq;
+                return Err(format!(
+                    "node {i} applied {applied} of {all} changes of {number:?}"
                 ));
             }
         }

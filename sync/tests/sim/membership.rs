@@ -1,5 +1,5 @@
-//! Where revoked replicas were cut off. A revocation counts, also against its author's own earlier
-//! ones, unless its author was cut off before it by a more senior member; so all nodes with the same logs agree.
+//! Where logs were cut off: those of revoked nodes, and those of replicas whose newest changes are lost for good. A cut
+//! counts unless its author was cut off before it by a more senior member; so all nodes with the same logs agree.
 
 use std::collections::BTreeMap;
 
@@ -29,9 +29,11 @@ struct Revocation {
     seq: u64,
     member: i64,
     cut: u64,
+    /// Of the node, and not only of one replica that it no longer is.
+    is_of_node: bool,
 }
 
-/// The last change that counts, of each replica that was revoked.
+/// The last change that counts, of each log that was cut off.
 pub(crate) fn cuts(logs: &Logs) -> BTreeMap<ReplicaNumber, u64> {
     let mut numbers = BTreeMap::new();
     let mut revocations = Vec::new();
@@ -55,6 +57,7 @@ pub(crate) fn cuts(logs: &Logs) -> BTreeMap<ReplicaNumber, u64> {
                         seq,
                         member,
                         cut: cut.cast_unsigned(),
+                        is_of_node: field(10).is_some_and(|(_, at)| *at != Value::Null),
                     });
                 }
             }
@@ -67,6 +70,7 @@ pub(crate) fn cuts(logs: &Logs) -> BTreeMap<ReplicaNumber, u64> {
     };
     revocations.sort_by_key(|r| (rank(r.author), r.author, r.seq));
     let mut cuts: BTreeMap<ReplicaNumber, u64> = BTreeMap::new();
+    let mut outcast = Vec::new();
     for revocation in revocations {
         let is_void = cuts
             .get(&revocation.author)
@@ -79,17 +83,15 @@ pub(crate) fn cuts(logs: &Logs) -> BTreeMap<ReplicaNumber, u64> {
         };
         let cut = cuts.entry(number).or_insert(revocation.cut);
         *cut = revocation.cut.min(*cut);
+        if revocation.is_of_node {
+            outcast.extend(logs.get(number).map(|log| log.who.public_key));
+        }
     }
     // Whoever was revoked cannot come back under another name: of branches, and of replicas that the one who revoked
     // did not know, nothing counts.
-    let revoked: Vec<_> = logs
-        .iter()
-        .filter(|log| cuts.contains_key(&log.who.number))
-        .map(|log| log.who.public_key)
-        .collect();
     for log in logs
         .iter()
-        .filter(|log| revoked.contains(&log.who.public_key))
+        .filter(|log| outcast.contains(&log.who.public_key))
     {
         cuts.entry(log.who.number).or_insert(0);
     }

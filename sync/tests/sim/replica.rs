@@ -12,9 +12,10 @@ use islet_sync::dot::VersionVector;
 use islet_sync::exchange::{Introduction, Vector};
 use islet_sync::hlc::Hlc;
 use islet_sync::id::{ReplicaNumber, RowId};
+use islet_sync::kind::Kind;
 use islet_sync::op::{Action, Op, Value};
 use islet_sync::register::Stamp;
-use islet_sync::rules::{MEMBER, SETTLEMENT};
+use islet_sync::rules::{self, MEMBER, SETTLEMENT};
 
 use super::logs::{Change, Log, Logs, Taken};
 use super::mutation::Mutation;
@@ -203,44 +204,95 @@ impl Replica {
     /// What was seen, under the names that logs have here, with what a branch shares with the logs that it left.
     /// `None` when some of it is not applied here yet.
     fn located(&mut self, author: ReplicaNumber, seen: &[Sighting]) -> Option<Vec<Sighting>> {
-        let logs = &self.db.logs;
-        let find = |sighting: &Sighting| match self.mutation {
-            Mutation::NoMarks => Some(sighting.of),
-            _ => logs.find(sighting),
-        };
         let mut located = Vec::new();
+        let mut meant = Vec::new();
         for sighting in seen {
-            let found = find(sighting)?;
-            let mut part = Sighting {
-                of: found,
-                ..*sighting
-            };
+            let found = self.find(sighting)?;
+            meant.push((sighting.of, found.of));
+            let mut part = found;
             loop {
                 if self.causality.applied().seq(part.of) < part.seq {
                     return None;
                 }
                 located.push(part);
-                let Some(branch) = logs.get(part.of).and_then(|log| log.who.branch) else {
-                    break;
-                };
-                let mark = logs.mark_at(branch.of, branch.after).unwrap_or_default();
-                part = Sighting {
-                    of: branch.of,
-                    seq: branch.after,
-                    mark,
-                };
+                match self.left(part.of) {
+                    Some(shared) => part = shared,
+                    None => break,
+                }
             }
         }
-        for sighting in seen {
-            self.names.see(author, sighting.of, find(sighting)?);
+        for (said, found) in meant {
+            self.names.see(author, said, found);
         }
         Some(located)
+    }
+
+    /// The part of another log that a branch shares.
+    fn left(&self, number: ReplicaNumber) -> Option<Sighting> {
+        let branch = self.db.logs.get(number)?.who.branch?;
+        let mark = self
+            .db
+            .logs
+            .mark_at(branch.of, branch.after)
+            .unwrap_or_default();
+        Some(Sighting {
+            of: branch.of,
+            seq: branch.after,
+            mark,
+        })
+    }
+
+    /// A sighting under the name that its log has here. What lies beyond a cut has no effect anywhere, so nobody
+    /// has to have it.
+    fn find(&self, sighting: &Sighting) -> Option<Sighting> {
+        let of = match self.mutation {
+            Mutation::NoMarks => Some(sighting.of),
+            _ => self.db.logs.find(sighting),
+        };
+        if let Some(of) = of {
+            return Some(Sighting { of, ..*sighting });
+        }
+        let seq = *self.cuts.get(&sighting.of)?;
+        let mark = self.db.logs.mark_at(sighting.of, seq)?;
+        (seq < sighting.seq).then_some(Sighting {
+            of: sighting.of,
+            seq,
+            mark,
+        })
+    }
+
+    /// Logs of which some other author had seen more than is here, with what is here.
+    pub(crate) fn missing(&self) -> Vec<(ReplicaNumber, Head)> {
+        let mut missing = Vec::new();
+        for log in self.db.logs.iter() {
+            let next = self.causality.applied().seq(log.who.number) + 1;
+            let Some(change) = log.change(next) else {
+                continue;
+            };
+            let ops = change::decode(&change.ops).unwrap_or_default();
+            for sighting in causality::seen(&ops) {
+                let here = self.db.logs.get(sighting.of).map(Log::head);
+                if self.find(&sighting).is_none()
+                    && let Some(head) = here.filter(|head| head.seq < sighting.seq)
+                {
+                    missing.push((sighting.of, head));
+                }
+            }
+        }
+        missing
     }
 
     /// The end of its own log.
     pub(crate) fn own_head(&self) -> Head {
         let log = self.db.logs.get(self.db.me);
         log.map_or(Head::genesis(self.db.id), Log::head)
+    }
+
+    /// Whether the newest change of its own log is applied, every operation of it.
+    pub(crate) fn has_applied_its_newest(&self) -> bool {
+        let (me, seq) = (self.db.me, self.db.seq());
+        let mut refused = self.refused.range((me, seq, 0)..=(me, seq, usize::MAX));
+        self.causality.applied().seq(me) == seq && refused.next().is_none()
     }
 
     /// A new row id.
@@ -256,7 +308,7 @@ impl Replica {
             encoder.push(SEEN, action, row, &fields);
         }
         for op in ops {
-            encoder.push(op.entity, op.action, op.row, &op.fields);
+            encoder.push(op.entity, op.action, op.row, &whole(op));
         }
         self.write_bytes(wall_ms, encoder.bytes().to_vec())
     }
@@ -388,7 +440,7 @@ impl Replica {
             .rows(&MEMBER)
             .filter(|(_, row)| row.bytes(3) == key)
             .peekable();
-        rows.peek().is_some() && rows.all(|(_, row)| row.int(8).is_none())
+        rows.peek().is_some() && rows.all(|(_, row)| row.int(10).is_none())
     }
 
     /// Replicas whose word counts for what is stable.
@@ -438,4 +490,28 @@ impl Replica {
     pub(crate) fn mark_of(&self, number: ReplicaNumber, seq: u64) -> Option<u32> {
         Some(mark(&self.db.logs.head_at(number, seq)?.hash))
     }
+}
+
+/// The fields of an operation; a new row gets some value for each that may not be empty.
+fn whole<'a>(op: &Op<'a>) -> Vec<(u8, Value<'a>)> {
+    let mut fields = op.fields.clone();
+    let known = rules::entity(op.entity).filter(|_| op.action == Action::Create);
+    for (number, field) in (1..).zip(known.map_or(&[][..], |entity| entity.fields)) {
+        if field.optional || fields.iter().any(|(other, _)| *other == number) {
+            continue;
+        }
+        let value = match field.kind {
+            Kind::Text => Value::from("x"),
+            Kind::OneOf(texts) => texts[0].into(),
+            Kind::Int(low, _) => low.max(0).into(),
+            Kind::Real(..) => Value::Real(1.0),
+            Kind::Bytes(len) => Value::Bytes(vec![0; len.unwrap_or(1)].into()),
+        };
+        // The row of somebody is not for everybody to name.
+        if field.refers.is_none() {
+            fields.push((number, value));
+        }
+    }
+    fields.sort_by_key(|(number, _)| *number);
+    fields
 }

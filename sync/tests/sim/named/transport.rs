@@ -93,7 +93,8 @@ fn runs_in_any_order_and_number_are_taken_once() {
 }
 
 /// Row 17. A log with a hole whose author is dead: only what was built on it waits; everything else goes on
-/// (<https://github.com/superfly/corrosion/issues/366> waits for ever).
+/// (<https://github.com/superfly/corrosion/issues/366> waits for ever), and what waits goes on once an operator gives up what
+/// is lost.
 #[test]
 fn a_hole_that_is_never_filled_stops_nobody_else() {
     let mut world = clinic_of(4);
@@ -119,6 +120,9 @@ fn a_hole_that_is_never_filled_stops_nobody_else() {
         assert!(world.replica(i).state.row(&READING, own.get()).is_some());
         assert!(world.replica(i).state.row(&READING, other.get()).is_some());
     }
+    let replica = world.replica(1);
+    let stored = replica.db.logs.get(two).unwrap().head().seq;
+    assert_eq!(replica.causality.applied().seq(two), stored);
 }
 
 /// Row 24, in part. A log that is far ahead of what can be applied is not taken without end; once it can be, it is.
