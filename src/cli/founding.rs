@@ -183,7 +183,9 @@ fn build(
     }
     let (mut replica_id, mut network) = ([0; 16], [0; 16]);
     for bytes in [&mut replica_id, &mut network] {
-        SystemRandom.fill(bytes).map_err(|error| Failure::new(error.to_string()))?;
+        SystemRandom
+            .fill(bytes)
+            .map_err(|error| Failure::new(error.to_string()))?;
     }
     let replica = NewReplica {
         number: 0,

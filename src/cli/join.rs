@@ -101,7 +101,12 @@ fn build(
     founding::token_key(&stage.join(KEYS), &node_id)?;
     let tokens = TokenKeys::from_pkcs8(&node_id, &stage.token_key()?);
     let tokens = tokens.map_err(|error| Failure::new(error.to_string()))?;
-    let welcome = node::block_on(ask_to_join(&identity, invitation, name, tokens.public_key()))?;
+    let welcome = node::block_on(ask_to_join(
+        &identity,
+        invitation,
+        name,
+        tokens.public_key(),
+    ))?;
     let Welcome {
         admission,
         inheritance,

@@ -68,7 +68,9 @@ pub async fn open_at(
         started: Instant::now(),
     };
     if let Some(reason) = renewal {
-        replication::renew(&app, reason).await.map_err(Failure::from)?;
+        replication::renew(&app, reason)
+            .await
+            .map_err(Failure::from)?;
     }
     Ok(app)
 }

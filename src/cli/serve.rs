@@ -23,8 +23,8 @@ use crate::http::listen::{self, Bound};
 use crate::http::tls::{CertificateAuthority, TlsIdentity};
 use crate::limits;
 use crate::mail::{Patience, Postman};
-use crate::service::{App, Broker};
 use crate::service::mail::Mailer;
+use crate::service::{App, Broker};
 pub(super) use listeners::Url;
 use signals::Signals;
 

@@ -72,7 +72,6 @@ pub const ACTIONS: &[&str] = &[
     "sync.store",
     "sync.tidy",
     "throttle.close",
-
 ];
 
 /// Whether an action begins like this.

@@ -138,10 +138,12 @@ impl ConflictId {
     /// # Errors
     /// When it is no such name.
     pub fn parse(text: &str) -> Result<Self, Invalid> {
-        let wrong = || Invalid::new(
+        let wrong = || {
+            Invalid::new(
                 "must be the id of a conflict, such as reading-5",
                 "debe ser el identificador de un conflicto, como reading-5",
-            );
+            )
+        };
         let (kind, row) = text.rsplit_once('-').ok_or_else(wrong)?;
         let kind = Kind::parse(kind).ok_or_else(wrong)?;
         let plain = row.bytes().all(|byte| byte.is_ascii_digit()) && !row.starts_with('0');

@@ -124,7 +124,9 @@ pub async fn join(
     let request = Request {
         secret: Secret::new(super::hex(&invitation.secret[..])),
         name: name.to_owned(),
-        token_key: token_key.try_into().map_err(|_| ClientError::Here("the token key is damaged".to_owned()))?,
+        token_key: token_key
+            .try_into()
+            .map_err(|_| ClientError::Here("the token key is damaged".to_owned()))?,
     };
     let request = serde_json::to_vec(&request).map_err(|error| here(&error))?;
     let request = Zeroizing::new(request);

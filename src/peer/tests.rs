@@ -117,7 +117,10 @@ async fn two() -> (Running, Running) {
     adopted.unwrap();
     let members = admission.members.iter().find(|it| it.number == 0);
     let link = Link::open(&second.node, members.unwrap(), &[founder.address.clone()]).await;
-    let round = link.unwrap().round(Giving::Always, &Progress::default()).await;
+    let round = link
+        .unwrap()
+        .round(Giving::Always, &Progress::default())
+        .await;
     round.unwrap();
     second.node.announce().await.unwrap();
     (founder, second)
@@ -147,7 +150,9 @@ async fn rights_are_asked_over_the_link_that_is_up() {
     founder.link();
     second.link();
     until(|| async { founder.node.linked().await.unwrap() == [number] }).await;
-    let request = replication::rights_request(&founder.node.app, 1).await.unwrap();
+    let request = replication::rights_request(&founder.node.app, 1)
+        .await
+        .unwrap();
     let answer = founder.node.ask_rights(number, request).await.unwrap();
     // The second node has no places to hand over.
     let handed = replication::take_rights(&founder.node.app, number, &answer).await;

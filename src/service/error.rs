@@ -73,7 +73,9 @@ pub enum Error {
     #[error("Appointment Queue Full")]
     QueueFull,
     /// This node has no free place; others, which cannot be reached now, have.
-    #[error("No quedan turnos en este puesto; los que quedan los tiene {0}. Pida el suyo allí o intente más tarde.")]
+    #[error(
+        "No quedan turnos en este puesto; los que quedan los tiene {0}. Pida el suyo allí o intente más tarde."
+    )]
     PlacesElsewhere(String),
     /// The patient has no place in the queue.
     #[error("Appointment does not exist in queue (nothing accepted)")]

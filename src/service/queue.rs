@@ -116,7 +116,10 @@ pub(super) fn no_place(tx: &WriteTx<'_>, day: &QueueDay) -> Result<Error, Error>
     let members = members::list(tx)?;
     let name = |(number, _): &(u32, i64)| {
         let member = members.iter().find(|member| member.number.get() == *number);
-        member.map_or_else(|| format!("el puesto {number}"), |member| member.name.clone())
+        member.map_or_else(
+            || format!("el puesto {number}"),
+            |member| member.name.clone(),
+        )
     };
     let names: Vec<String> = holders.iter().map(name).collect();
     Ok(Error::PlacesElsewhere(names.join(", ")))
@@ -181,10 +184,13 @@ fn apply(
     }
     let day = queue::current_day(tx)?;
     // Whether there is a place is decided by rights, below.
-    let after = entry.state.after(action, 1).map_err(|refusal| match refusal {
-        Refusal::WrongState(state) => Error::WrongState(state),
-        Refusal::Full => Error::QueueFull,
-    })?;
+    let after = entry
+        .state
+        .after(action, 1)
+        .map_err(|refusal| match refusal {
+            Refusal::WrongState(state) => Error::WrongState(state),
+            Refusal::Full => Error::QueueFull,
+        })?;
     let log = Entry::new(actor, name(action))
         .of_patient(entry.patient_id)
         .on(Object::QueueEntry, entry.placement);

@@ -13,26 +13,30 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::sync::Arc;
 
+use islet_sync::chain::SignedHead;
 use islet_sync::dot::VersionVector;
 use islet_sync::exchange::{Hello, Introduction, PROTOCOL, Rejected, Seal, Vector, check_run};
 use islet_sync::frame::{Frame, Kind};
 use islet_sync::hlc::Hlc;
 use islet_sync::id::ReplicaNumber;
+use islet_sync::incarnation::{Decision, Reason, on_witness};
 use islet_sync::segment::{self, Change, Segment};
 use islet_sync::varint::{put_i64, put_u64, take_i64, take_u64};
 use tokio::sync::{mpsc, watch};
 
-pub use renewal::renew;
 pub use membership::{
     Admission, Member, NewMember, admit, adopt, announce, members, network, revoke,
 };
+pub use renewal::renew;
 
 use super::{App, Error};
 use crate::domain::actor::Actor;
 use crate::domain::audit::{Entry, Object};
 use crate::limits;
 use crate::store::logs::{self, KnownLog, Run};
-use crate::store::{Lane, Read, StoreError, incoming, members as member_rows, queue, replica, rights};
+use crate::store::{
+    Lane, Read, StoreError, incoming, members as member_rows, queue, replica, rights,
+};
 
 const DAMAGED_FRAME: Error = Error::NotFound("a frame does not hold what its kind says");
 
@@ -107,7 +111,10 @@ pub async fn answer_exchange(app: &App, peer: u32, theirs: &[u8]) -> Result<Vec<
     }
     if theirs.digest == ours.digest {
         if theirs.settled {
-            let known = app.store.read(|tx| Ok::<_, Error>(logs::vector(tx)?.seqs())).await?;
+            let known = app
+                .store
+                .read(|tx| Ok::<_, Error>(logs::vector(tx)?.seqs()))
+                .await?;
             acknowledge(app, peer, known);
         }
         return Ok(Vec::new());
@@ -330,13 +337,17 @@ struct Checked {
     run: Run,
     hlc: Hlc,
     segment: Segment,
-    end: islet_sync::chain::SignedHead,
+    end: SignedHead,
 }
 
 async fn ingest_run(app: &App, peer: u32, payload: Vec<u8>) -> Result<(), Error> {
     let (seal, bytes) = split(payload)?;
+    let number = seal.number;
+    if let Some(reason) = own_log_elsewhere(app, seal, Arc::clone(&bytes)).await? {
+        // What the peer knows more is taken from now on like anybody's changes.
+        renew(app, reason).await?;
+    }
     for _ in 0..limits::INGEST_ATTEMPTS {
-        let number = seal.number;
         let log = app
             .store
             .read(move |tx| Ok::<_, Error>(open_log(tx, number)?))
@@ -365,6 +376,41 @@ async fn ingest_run(app: &App, peer: u32, payload: Vec<u8>) -> Result<(), Error>
     Ok(())
 }
 
+/// Whether a run of this replica's own log, signed by its own key, shows that it was restored: the peer knows
+/// more, or something else.
+async fn own_log_elsewhere(
+    app: &App,
+    seal: Seal,
+    bytes: Arc<[u8]>,
+) -> Result<Option<Reason>, Error> {
+    let key = app.signer.public_key();
+    app.store
+        .read(move |tx| {
+            if replica::number(tx)? != seal.number {
+                return Ok(None);
+            }
+            let me = replica::get(tx)?.replica_id;
+            let segment = segment::decode(&bytes).map_err(|_| DAMAGED_FRAME)?;
+            let before = logs::hash_at(tx, seal.number, me, segment.first_seq.saturating_sub(1))?;
+            let Some(before) = before else {
+                return Ok(None);
+            };
+            let changes = segment.changes();
+            let head = changes.fold(before, |head, (_, change)| head.append(&digest(&change)));
+            let witness = SignedHead {
+                head,
+                signature: seal.signature,
+            };
+            let there = logs::hash_at(tx, seal.number, me, head.seq)?;
+            let decision = on_witness(&witness, me, &key, logs::own_head(tx)?.seq, |_| there);
+            Ok(match decision {
+                Decision::NewReplica(reason) => Some(reason),
+                Decision::GoOn => None,
+            })
+        })
+        .await
+}
+
 /// A log of which more is taken: not one that was stopped, nor one whose node was thrown out.
 fn open_log(tx: &impl Read, number: ReplicaNumber) -> Result<Option<KnownLog>, StoreError> {
     let log = logs::known_log(tx, number)?.filter(|log| log.stopped.is_none());
@@ -387,7 +433,10 @@ fn split(payload: Vec<u8>) -> Result<(Seal, Arc<[u8]>), Error> {
 
 fn check(log: KnownLog, seal: &Seal, bytes: Arc<[u8]>) -> Result<Checked, Refused> {
     let segment = segment::decode(&bytes).map_err(|_| Refused::Damaged)?;
-    let digests: Vec<_> = segment.changes().map(|(_, change)| digest(&change)).collect();
+    let digests: Vec<_> = segment
+        .changes()
+        .map(|(_, change)| digest(&change))
+        .collect();
     let checked = check_run(
         &log.introduction,
         &log.head,
@@ -398,7 +447,11 @@ fn check(log: KnownLog, seal: &Seal, bytes: Arc<[u8]>) -> Result<Checked, Refuse
     let (known, end) = checked.map_err(Refused::Rejected)?;
     let first_seq = segment.first_seq + known as u64;
     let (bytes, hlc) = {
-        let mut new = segment.changes().skip(known).map(|(_, change)| change).peekable();
+        let mut new = segment
+            .changes()
+            .skip(known)
+            .map(|(_, change)| change)
+            .peekable();
         let hlc = new.peek().map(|change| change.hlc).unwrap_or_default();
         // What is known already is stored already.
         let bytes = if known == 0 {
@@ -414,14 +467,26 @@ fn check(log: KnownLog, seal: &Seal, bytes: Arc<[u8]>) -> Result<Checked, Refuse
         bytes,
         signature: seal.signature,
     };
-    Ok(Checked { log, run, hlc, segment, end })
+    Ok(Checked {
+        log,
+        run,
+        hlc,
+        segment,
+        end,
+    })
 }
 
 /// Stores a run, and applies it at once as far as that goes. False when its log has moved on since.
 async fn store_checked(app: &App, checked: Checked) -> Result<bool, Error> {
     app.store
         .write(Lane::Bulk, move |tx| {
-            let Checked { log, run, hlc, segment, end } = checked;
+            let Checked {
+                log,
+                run,
+                hlc,
+                segment,
+                end,
+            } = checked;
             let number = run.number;
             let detail = format!(
                 "replica {}, changes {} to {}",
@@ -535,7 +600,10 @@ pub async fn tidy(app: &App) -> Result<(), Error> {
 /// # Errors
 /// When the disk fails.
 pub async fn rights_request(app: &App, wanted: i64) -> Result<Vec<u8>, Error> {
-    let day = app.store.read(|tx| Ok::<_, Error>(queue::current_day(tx)?)).await?;
+    let day = app
+        .store
+        .read(|tx| Ok::<_, Error>(queue::current_day(tx)?))
+        .await?;
     let mut payload = Vec::new();
     put_i64(&mut payload, day.id);
     put_i64(&mut payload, wanted);
@@ -555,8 +623,11 @@ pub async fn rights(app: &App, peer: u32, request: Vec<u8>) -> Result<Vec<u8>, E
         .store
         .write(Lane::Interactive, move |tx| {
             let current = queue::current_day(tx)?;
-            let handed =
-                if current.id == day { rights::hand_over(tx, &current, peer, wanted)? } else { 0 };
+            let handed = if current.id == day {
+                rights::hand_over(tx, &current, peer, wanted)?
+            } else {
+                0
+            };
             let entry = Entry::new(&Actor::system(), "queue.hand_over").on(Object::QueueDay, day);
             let detail = format!("{handed} of {wanted} places to replica {}", peer.get());
             let written = tx.audit(&entry.detail(detail))?;
@@ -586,7 +657,10 @@ pub async fn take_rights(app: &App, peer: u32, mut answer: &[u8]) -> Result<i64,
     let arrived = async {
         loop {
             commits.mark_unchanged();
-            let log = app.store.read(move |tx| Ok::<_, Error>(logs::known_log(tx, peer)?)).await?;
+            let log = app
+                .store
+                .read(move |tx| Ok::<_, Error>(logs::known_log(tx, peer)?))
+                .await?;
             let here = log.is_some_and(|log| log.applied >= seq);
             if here || commits.changed().await.is_err() {
                 return Ok(handed);

@@ -53,7 +53,9 @@ pub(crate) fn app_in(dir: &Path, signer: Signer, clock: Arc<dyn Clock>) -> App {
     App {
         store: Store::open(dir, AUDIT_KEY, Arc::clone(&clock)).unwrap(),
         hasher: PasswordHasher::start(HasherLimits::default(), Arc::new(SystemRandom)).unwrap(),
-        tokens: TokenKeys::generate(&issuer(&signer.public_key())).unwrap().0,
+        tokens: TokenKeys::generate(&issuer(&signer.public_key()))
+            .unwrap()
+            .0,
         throttle: Throttle::new(ThrottleLimits::default()),
         session_cache: SessionCache::default(),
         mailer: Mailer::default(),

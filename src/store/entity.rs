@@ -17,8 +17,11 @@ pub(super) const COUNTERS: usize = ALL.len();
 static INSERTS: LazyLock<Vec<String>> = LazyLock::new(|| ALL.iter().copied().map(insert).collect());
 
 /// Looks whether there is a row, by the position of the entity.
-static EXISTS: LazyLock<Vec<String>> =
-    LazyLock::new(|| ALL.iter().map(|it| format!("SELECT 1 FROM {} WHERE id = ?", it.name)).collect());
+static EXISTS: LazyLock<Vec<String>> = LazyLock::new(|| {
+    ALL.iter()
+        .map(|it| format!("SELECT 1 FROM {} WHERE id = ?", it.name))
+        .collect()
+});
 
 /// Looks whether there is a row.
 pub(super) fn exists_sql(entity: &Entity) -> &'static str {

@@ -63,7 +63,10 @@ pub fn apply_run(
     if segment.first_seq > next {
         return Ok(0);
     }
-    let new = segment.changes().skip_while(|(seq, _)| *seq < next).map(|(_, change)| change);
+    let new = segment
+        .changes()
+        .skip_while(|(seq, _)| *seq < next)
+        .map(|(_, change)| change);
     apply_changes(tx, number, new, ops_max)
 }
 
@@ -98,7 +101,11 @@ fn apply_changes<'s>(
             break;
         }
         let context = whole.enter(number, &seen, 0);
-        let stamp = Stamp { hlc: change.hlc, replica: number, seq };
+        let stamp = Stamp {
+            hlc: change.hlc,
+            replica: number,
+            seq,
+        };
         for (position, op) in ops.iter().enumerate().skip(seen.len()) {
             apply_op(&mut rows, context, stamp, op, position)?;
         }
@@ -113,7 +120,14 @@ fn apply_changes<'s>(
     let applied = whole.applied().seq(number);
     let applied_mark = marks.at(&rows, number, applied)?.unwrap_or_default();
     whole.restore(number, applied, applied_mark);
-    let Rows { ends_sessions, forked, counted, touched_queue, recount, .. } = rows;
+    let Rows {
+        ends_sessions,
+        forked,
+        counted,
+        touched_queue,
+        recount,
+        ..
+    } = rows;
     for (patient, days) in counted {
         if !recount.contains(&patient) {
             patients::count_past_readings(tx, patient, &days)?;
@@ -161,7 +175,11 @@ fn is_ready(
     }
     if let Ready::OtherBranch(sighting) = ready {
         let of = sighting.of.get();
-        tracing::warn!(replica = of, seq = sighting.seq, "a change waits: its author had seen another log of that replica");
+        tracing::warn!(
+            replica = of,
+            seq = sighting.seq,
+            "a change waits: its author had seen another log of that replica"
+        );
     }
     Ok(ready == Ready::Now)
 }

@@ -40,8 +40,14 @@ impl Lease {
         let words: Vec<&str> = text.split_whitespace().collect();
         let read = parse(&words);
         let machine = machine();
-        let same_machine = read.as_ref().is_none_or(|(_, parts)| is_same(parts, &machine));
-        Self { path, outside: read.map(|(outside, _)| outside), same_machine }
+        let same_machine = read
+            .as_ref()
+            .is_none_or(|(_, parts)| is_same(parts, &machine));
+        Self {
+            path,
+            outside: read.map(|(outside, _)| outside),
+            same_machine,
+        }
     }
 
     /// Whether the machine is the one that the file was last written on, as far as can be told.
@@ -52,15 +58,27 @@ impl Lease {
     /// Makes `outside` durable.
     pub(super) fn write(&mut self, outside: Outside) -> Result<(), StoreError> {
         let id = blake3_hex(&outside.replica.0);
-        let Outside { starts, leased_at, leased_to, .. } = outside;
-        let text = format!("{VERSION} {id} {starts} {leased_at} {leased_to} {}\n", machine().join(" "));
+        let Outside {
+            starts,
+            leased_at,
+            leased_to,
+            ..
+        } = outside;
+        let text = format!(
+            "{VERSION} {id} {starts} {leased_at} {leased_to} {}\n",
+            machine().join(" ")
+        );
         let io = |error| StoreError::Io(self.path.clone(), error);
         let new = self.path.with_extension("lease.new");
         let mut file = fs::File::create(&new).map_err(io)?;
-        file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(io)?;
+        file.write_all(text.as_bytes())
+            .and_then(|()| file.sync_all())
+            .map_err(io)?;
         fs::rename(&new, &self.path).map_err(io)?;
         let dir = self.path.parent().unwrap_or(&self.path);
-        fs::File::open(dir).and_then(|dir| dir.sync_all()).map_err(io)?;
+        fs::File::open(dir)
+            .and_then(|dir| dir.sync_all())
+            .map_err(io)?;
         (self.outside, self.same_machine) = (Some(outside), true);
         Ok(())
     }
@@ -76,7 +94,10 @@ fn parse(words: &[&str]) -> Option<(Outside, Vec<String>)> {
         leased_at: leased_at.parse().ok()?,
         leased_to: leased_to.parse().ok()?,
     };
-    Some((outside, parts.iter().map(|part| (*part).to_owned()).collect()))
+    Some((
+        outside,
+        parts.iter().map(|part| (*part).to_owned()).collect(),
+    ))
 }
 
 fn blake3_hex(id: &[u8; 16]) -> String {
@@ -87,13 +108,22 @@ fn blake3_hex(id: &[u8; 16]) -> String {
 /// have is left out.
 fn machine() -> Vec<String> {
     let files = PARTS.iter().map(PathBuf::from);
-    let cards = fs::read_dir("/sys/class/net").into_iter().flatten().flatten();
+    let cards = fs::read_dir("/sys/class/net")
+        .into_iter()
+        .flatten()
+        .flatten();
     // A card on a bus; bridges and tunnels come and go.
-    let cards = cards.map(|card| card.path()).filter(|card| card.join("device").exists());
+    let cards = cards
+        .map(|card| card.path())
+        .filter(|card| card.join("device").exists());
     let mut cards: Vec<PathBuf> = cards.map(|card| card.join("address")).collect();
     cards.sort();
     let read = |path: PathBuf| fs::read(path).ok().filter(|bytes| !bytes.is_empty());
-    files.chain(cards.into_iter().take(2)).filter_map(read).map(|bytes| digest(&bytes)).collect()
+    files
+        .chain(cards.into_iter().take(2))
+        .filter_map(read)
+        .map(|bytes| digest(&bytes))
+        .collect()
 }
 
 fn digest(bytes: &[u8]) -> String {
@@ -118,7 +148,12 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let mut lease = Lease::open(dir.path());
         assert!(lease.outside.is_none() && lease.same_machine());
-        let outside = Outside { replica: ReplicaId([9; 16]), starts: 3, leased_at: 7, leased_to: 1031 };
+        let outside = Outside {
+            replica: ReplicaId([9; 16]),
+            starts: 3,
+            leased_at: 7,
+            leased_to: 1031,
+        };
         lease.write(outside).unwrap();
         let again = Lease::open(dir.path());
         assert_eq!((again.outside, again.same_machine()), (Some(outside), true));
@@ -130,7 +165,11 @@ mod tests {
 
     #[test]
     fn a_machine_is_the_same_while_half_of_its_parts_are() {
-        let parts = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+        let parts = |text: &str| {
+            text.split_whitespace()
+                .map(str::to_owned)
+                .collect::<Vec<_>>()
+        };
         assert!(is_same(&parts("a b c d"), &parts("a b x y")));
         assert!(!is_same(&parts("a b c d"), &parts("a x y z")));
         assert!(!is_same(&parts("a"), &parts("b")));

@@ -168,7 +168,10 @@ pub fn own_tail(tx: &impl Read, seq: u64) -> Result<Vec<(u64, Change<'static>)>,
             break;
         }
         let hlc = Hlc::from_i64(row.get(1)?);
-        let change = Change { hlc, ops: ops.into() };
+        let change = Change {
+            hlc,
+            ops: ops.into(),
+        };
         tail.push((row.get::<_, i64>(0)?.cast_unsigned(), change));
     }
     Ok(tail)
@@ -257,7 +260,13 @@ pub fn join_runs(tx: &WriteTx<'_>, number: ReplicaNumber) -> Result<usize, Store
     type Small = (i64, i64, i64, i64, Vec<u8>);
     let wanted = params![number.get(), limits::RUNS_JOINED_MAX];
     let small: Vec<Small> = all(tx, sql, wanted, |row| {
-        Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?))
+        Ok((
+            row.get(0)?,
+            row.get(1)?,
+            row.get(2)?,
+            row.get(3)?,
+            row.get(4)?,
+        ))
     })?;
     let (mut changes, mut ids, mut start) = (Vec::new(), Vec::new(), None);
     for (id, first, last, hlc, bytes) in small {
@@ -265,7 +274,8 @@ pub fn join_runs(tx: &WriteTx<'_>, number: ReplicaNumber) -> Result<usize, Store
         if first != from + i64::try_from(changes.len()).unwrap_or(i64::MAX) {
             break;
         }
-        let run = segment::decode(&bytes).map_err(|error| StoreError::Damaged(error.to_string()))?;
+        let run =
+            segment::decode(&bytes).map_err(|error| StoreError::Damaged(error.to_string()))?;
         let before = changes.len();
         changes.extend(run.changes().map(|(_, change)| owned(&change)));
         if segment::fitting(&changes) < changes.len() {
@@ -301,7 +311,10 @@ pub fn scattered(tx: &impl Read) -> Result<Vec<ReplicaNumber>, StoreError> {
                WHERE last_seq - first_seq < 1024 GROUP BY number HAVING count(*) >= ?";
     let wanted = [limits::RUNS_JOINED_MIN];
     let numbers: Vec<u32> = all(tx, sql, wanted, |row| row.get(0))?;
-    Ok(numbers.into_iter().filter_map(|number| ReplicaNumber::new(number).ok()).collect())
+    Ok(numbers
+        .into_iter()
+        .filter_map(|number| ReplicaNumber::new(number).ok())
+        .collect())
 }
 
 pub(super) fn load_causality(
@@ -312,7 +325,9 @@ pub(super) fn load_causality(
     let mut causality = Causality::default();
     let number = |n| ReplicaNumber::new(n).map_err(|e| StoreError::Damaged(e.to_string()));
     let mut logs = connection.prepare("SELECT number, applied, applied_mark FROM log")?;
-    for row in logs.query_map([], |row| Ok((row.get(0)?, row.get::<_, i64>(1)?, row.get(2)?)))? {
+    for row in logs.query_map([], |row| {
+        Ok((row.get(0)?, row.get::<_, i64>(1)?, row.get(2)?))
+    })? {
         let (of, seq, mark) = row?;
         causality.restore(number(of)?, seq.cast_unsigned(), mark);
     }
@@ -320,7 +335,9 @@ pub(super) fn load_causality(
         causality.restore(me, own.seq, mark(&own.hash));
     }
     let mut contexts = connection.prepare("SELECT author, of, seq FROM context")?;
-    for row in contexts.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get::<_, i64>(2)?)))? {
+    for row in contexts.query_map([], |row| {
+        Ok((row.get(0)?, row.get(1)?, row.get::<_, i64>(2)?))
+    })? {
         let (author, of, seq) = row?;
         causality.restore_context(number(author)?, number(of)?, seq.cast_unsigned());
     }
@@ -386,7 +403,8 @@ pub fn hear_of(
     name: &str,
     addresses: &[String],
 ) -> Result<(), StoreError> {
-    let addresses = serde_json::to_string(addresses).map_err(|e| StoreError::Damaged(e.to_string()))?;
+    let addresses =
+        serde_json::to_string(addresses).map_err(|e| StoreError::Damaged(e.to_string()))?;
     let sql = "UPDATE log SET name = ?, addresses = ? WHERE number = ?";
     tx.local(sql, params![name, addresses, number.get()])?;
     Ok(())
@@ -497,12 +515,22 @@ pub fn hash_at(
 fn encode_checked(first_seq: u64, changes: &[Change<'_>]) -> Result<Vec<u8>, StoreError> {
     let bytes = segment::encode(first_seq, changes);
     let read = segment::decode(&bytes).map_err(|error| StoreError::Damaged(error.to_string()))?;
-    if read.first_seq == first_seq && read.changes().map(|(_, change)| change).eq(changes.iter().cloned()) {
+    if read.first_seq == first_seq
+        && read
+            .changes()
+            .map(|(_, change)| change)
+            .eq(changes.iter().cloned())
+    {
         return Ok(bytes);
     }
-    Err(StoreError::Damaged("a segment does not read back as it was written".into()))
+    Err(StoreError::Damaged(
+        "a segment does not read back as it was written".into(),
+    ))
 }
 
 fn owned(change: &Change<'_>) -> Change<'static> {
-    Change { hlc: change.hlc, ops: change.ops.clone().into_owned().into() }
+    Change {
+        hlc: change.hlc,
+        ops: change.ops.clone().into_owned().into(),
+    }
 }

@@ -56,7 +56,9 @@ impl Marks {
 
 impl Counted {
     fn get(&self, number: ReplicaNumber, seq: u64) -> Option<Mark> {
-        let at = seq.checked_sub(self.first_seq).filter(|_| self.number == number)?;
+        let at = seq
+            .checked_sub(self.first_seq)
+            .filter(|_| self.number == number)?;
         self.marks.get(usize::try_from(at).ok()?).copied()
     }
 }
@@ -66,10 +68,17 @@ fn count(tx: &impl Read, number: ReplicaNumber, seq: u64) -> Result<Option<Count
         return Ok(None);
     };
     if let Some((_, run)) = logs::run_after(tx, number, before)? {
-        let segment = segment::decode(&run.bytes).map_err(|error| StoreError::Damaged(error.to_string()))?;
+        let segment =
+            segment::decode(&run.bytes).map_err(|error| StoreError::Damaged(error.to_string()))?;
         let start = start_of(tx, number, segment.first_seq)?;
-        let digests = segment.changes().map(|(_, change)| chain::digest(change.hlc, &change.ops));
-        return Ok(Some(Counted { number, first_seq: segment.first_seq, marks: marks(start, digests) }));
+        let digests = segment
+            .changes()
+            .map(|(_, change)| chain::digest(change.hlc, &change.ops));
+        return Ok(Some(Counted {
+            number,
+            first_seq: segment.first_seq,
+            marks: marks(start, digests),
+        }));
     }
     if number != replica::number(tx)? {
         return Ok(None);
@@ -82,16 +91,28 @@ fn count(tx: &impl Read, number: ReplicaNumber, seq: u64) -> Result<Option<Count
         if tail.is_empty() {
             break;
         }
-        changes.extend(tail.iter().map(|(_, change)| chain::digest(change.hlc, &change.ops)));
+        changes.extend(
+            tail.iter()
+                .map(|(_, change)| chain::digest(change.hlc, &change.ops)),
+        );
     }
-    Ok(Some(Counted { number, first_seq: start.seq + 1, marks: marks(start, changes.into_iter()) }))
+    Ok(Some(Counted {
+        number,
+        first_seq: start.seq + 1,
+        marks: marks(start, changes.into_iter()),
+    }))
 }
 
 /// The head before a run.
 fn start_of(tx: &impl Read, number: ReplicaNumber, first_seq: u64) -> Result<Head, StoreError> {
     let last = first_seq - 1;
     let sql = "SELECT hash FROM segment WHERE number = ? AND last_seq = ?";
-    if let Some(hash) = one(tx, sql, rusqlite::params![number.get(), last.cast_signed()], |row| row.get(0))? {
+    if let Some(hash) = one(
+        tx,
+        sql,
+        rusqlite::params![number.get(), last.cast_signed()],
+        |row| row.get(0),
+    )? {
         return Ok(Head { seq: last, hash });
     }
     let own = replica::get(tx)?;
@@ -102,7 +123,10 @@ fn start_of(tx: &impl Read, number: ReplicaNumber, first_seq: u64) -> Result<Hea
     };
     match id.filter(|_| last == 0) {
         Some(id) => Ok(Head::genesis(id)),
-        None => Err(StoreError::Damaged(format!("changes of replica {} before {first_seq} are missing", number.get()))),
+        None => Err(StoreError::Damaged(format!(
+            "changes of replica {} before {first_seq} are missing",
+            number.get()
+        ))),
     }
 }
 

@@ -133,10 +133,13 @@ pub fn revoke(tx: &mut WriteTx<'_>, id: i64, seq: u64, hash: &[u8; 32]) -> Resul
 pub(super) fn stable(tx: &WriteTx<'_>) -> Result<Option<VersionVector>, StoreError> {
     let state = tx.state();
     let members = list(tx)?;
-    let (live, ended): (Vec<&Member>, Vec<&Member>) =
-        members.iter().partition(|member| is_newest(&members, member));
+    let (live, ended): (Vec<&Member>, Vec<&Member>) = members
+        .iter()
+        .partition(|member| is_newest(&members, member));
     let numbers = |members: Vec<&Member>| -> Vec<ReplicaNumber> {
-        let kept = members.into_iter().filter(|member| member.cut_seq.is_none());
+        let kept = members
+            .into_iter()
+            .filter(|member| member.cut_seq.is_none());
         kept.map(|member| member.number).collect()
     };
     let (live, ended) = (numbers(live), numbers(ended));
@@ -145,15 +148,23 @@ pub(super) fn stable(tx: &WriteTx<'_>) -> Result<Option<VersionVector>, StoreErr
     }
     let mut causality = (*state.causality).clone();
     causality.restore(state.me, state.head.seq, mark(&state.head.hash));
-    Ok(Some(causality.stable(state.me, &live, &ended, &state.acknowledged.lock())))
+    Ok(Some(causality.stable(
+        state.me,
+        &live,
+        &ended,
+        &state.acknowledged.lock(),
+    )))
 }
 
 /// Whether it is the replica that its node is now: those before it ended when the node was restored.
 #[must_use]
 pub fn is_newest(members: &[Member], member: &Member) -> bool {
     let age = |it: &Member| (it.created_at, it.number);
-    let same = members.iter().filter(|other| other.public_key == member.public_key);
-    same.max_by_key(|other| age(other)).is_none_or(|newest| newest.id == member.id)
+    let same = members
+        .iter()
+        .filter(|other| other.public_key == member.public_key);
+    same.max_by_key(|other| age(other))
+        .is_none_or(|newest| newest.id == member.id)
 }
 
 fn json(addresses: &[String]) -> Result<String, StoreError> {

@@ -52,7 +52,10 @@ pub fn renew(
     let sql = "INSERT INTO log (number, replica_id, public_key, seq, hash, applied, applied_mark)
                VALUES (?1, ?2, ?3, ?4, ?5, ?4, ?6)";
     let key = signer.public_key();
-    tx.local(sql, params![me.get(), old.replica_id.0, key, seq, head.hash, mark])?;
+    tx.local(
+        sql,
+        params![me.get(), old.replica_id.0, key, seq, head.hash, mark],
+    )?;
     let sql = "UPDATE replica SET number = ?, replica_id = ?, change_seq = 0, change_hash = ?, starts = 1";
     tx.local(sql, params![number.get(), id.0, id.genesis()])?;
     let fresh = LogState::load(tx.connection_of())?;

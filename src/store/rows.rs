@@ -127,19 +127,27 @@ impl<'a> Rows<'a> {
     }
 
     fn note_queue(&mut self, entity: &Entity) {
-        let queue = [entity::QUEUE_DAY.code, entity::QUEUE_ENTRY.code, entity::QUEUE_RIGHT.code];
+        let queue = [
+            entity::QUEUE_DAY.code,
+            entity::QUEUE_ENTRY.code,
+            entity::QUEUE_RIGHT.code,
+        ];
         self.touched_queue |= queue.contains(&entity.code);
     }
 
     /// A reading that is marked as an error counts no longer, and one that is not any more counts again.
     fn note_status(&mut self, row: RowId, fields: &[(u8, Value<'_>)]) -> Result<(), StoreError> {
-        let Some((_, Value::Int(after))) = fields.iter().find(|(number, _)| *number == STATUS_FIELD) else {
+        let Some((_, Value::Int(after))) =
+            fields.iter().find(|(number, _)| *number == STATUS_FIELD)
+        else {
             return Ok(());
         };
         let sql = "SELECT patient_id, recorded_at, status FROM reading WHERE id = ?";
-        let found: Option<(i64, i64, i64)> =
-            one(self, sql, [row.get()], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
-        if let Some((patient, recorded_at, before)) = found.filter(|(_, _, before)| before != after) {
+        let found: Option<(i64, i64, i64)> = one(self, sql, [row.get()], |row| {
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+        })?;
+        if let Some((patient, recorded_at, before)) = found.filter(|(_, _, before)| before != after)
+        {
             let change = i64::from(*after == FINAL) - i64::from(before == FINAL);
             let days = self.counted.entry(patient).or_default();
             *days.entry(Timestamp(recorded_at).day()).or_default() += change;
@@ -195,8 +203,16 @@ impl State for Rows<'_> {
         prepared(self, entity::insert_sql(entity))?.execute(params_from_iter(bound))?;
         match entity.code {
             code if code == READING.code => {
-                if let [Value::Int(patient), _, _, _, Value::Int(FINAL), _, Value::Int(recorded_at), ..] =
-                    values.as_slice()
+                if let [
+                    Value::Int(patient),
+                    _,
+                    _,
+                    _,
+                    Value::Int(FINAL),
+                    _,
+                    Value::Int(recorded_at),
+                    ..,
+                ] = values.as_slice()
                 {
                     let days = self.counted.entry(*patient).or_default();
                     *days.entry(Timestamp(*recorded_at).day()).or_default() += 1;

@@ -137,7 +137,13 @@ pub(super) fn enter_patient(
 
 /// Gives what is under the name of `alias` to `patient_id`.
 fn adopt(rows: &mut Rows<'_>, alias: i64, patient_id: i64) -> Result<(), StoreError> {
-    let tables = ["queue_entry", "appointment", "session", "recovery", "desk_code"];
+    let tables = [
+        "queue_entry",
+        "appointment",
+        "session",
+        "recovery",
+        "desk_code",
+    ];
     for table in tables {
         let sql = format!("UPDATE {table} SET patient_id = ? WHERE patient_id = ?");
         rows.execute(&sql, [patient_id, alias])?;

@@ -127,7 +127,8 @@ impl LogState {
                     seq,
                     row.get(3)?,
                     row.get(4)?,
-                    row.get(5)?, row.get(6)?,
+                    row.get(5)?,
+                    row.get(6)?,
                 ))
             })?;
         let me = ReplicaNumber::new(number).map_err(|e| StoreError::Damaged(e.to_string()))?;
@@ -224,7 +225,9 @@ fn last_rows(
     let sql = "SELECT last FROM row_counter WHERE entity = ? AND last BETWEEN ? AND ?";
     for entity in entity::rows().filter(|entity| entity.passes()) {
         let values = params![entity.code, first, last];
-        let given: Option<i64> = connection.query_row(sql, values, |row| row.get(0)).optional()?;
+        let given: Option<i64> = connection
+            .query_row(sql, values, |row| row.get(0))
+            .optional()?;
         let row = &mut rows[entity::index(entity)];
         *row = given.map_or(*row, |given| given.max(*row));
     }
@@ -411,7 +414,11 @@ impl<'a> WriteTx<'a> {
             ApplyError::State(error) => error,
             ApplyError::Refused(refusal) => StoreError::Damaged(refusal.to_string()),
         })?;
-        let Rows { ends_sessions, counted, .. } = rows;
+        let Rows {
+            ends_sessions,
+            counted,
+            ..
+        } = rows;
         for (patient, days) in counted {
             patients::count_past_readings(self, patient, &days)?;
         }

@@ -19,8 +19,8 @@ use tokio::sync::watch;
 
 use super::audit_head::AuditHead;
 use super::error::take_fault;
-use super::lease::Lease;
 use super::lanes::{Access, Batch, Job, Lanes, Outcome};
+use super::lease::Lease;
 use super::sessions::{SessionUse, note_use};
 use super::space::{Health, Space};
 use super::tx::{Acknowledged, LogState, WriteTx};
@@ -203,7 +203,10 @@ impl Writer {
     /// Before a seq is used, the file outside the database says that it may be.
     fn lease_seqs(&mut self) -> Result<(), StoreError> {
         let seq = self.state.head.seq;
-        let ours = self.lease.outside.filter(|outside| outside.replica == self.state.id);
+        let ours = self
+            .lease
+            .outside
+            .filter(|outside| outside.replica == self.state.id);
         match ours.and_then(|outside| outside.lease(seq, LEASE)) {
             Some(raised) => self.lease.write(raised),
             None => Ok(()),
@@ -213,12 +216,20 @@ impl Writer {
     /// After this replica became another one, the file is the new one's.
     fn note_renewal(&mut self) -> Result<(), StoreError> {
         let id = self.state.id;
-        if self.lease.outside.is_none_or(|outside| outside.replica == id) {
+        if self
+            .lease
+            .outside
+            .is_none_or(|outside| outside.replica == id)
+        {
             return Ok(());
         }
-        let fresh = Outside { starts: 1, ..Outside::new(id) };
+        let fresh = Outside {
+            starts: 1,
+            ..Outside::new(id)
+        };
         self.renewal = None;
-        self.lease.write(fresh.lease(self.state.head.seq + 1, LEASE).unwrap_or(fresh))
+        self.lease
+            .write(fresh.lease(self.state.head.seq + 1, LEASE).unwrap_or(fresh))
     }
 
     fn note_uses(&mut self, uses: &HashSet<SessionUse>) -> Result<(), StoreError> {
@@ -299,7 +310,10 @@ fn start(connection: &Connection, lease: &mut Lease) -> Result<Option<Reason>, S
     // In the database first: a power cut between both leaves it ahead by one, which no restore does.
     connection.execute("UPDATE replica SET starts = starts + 1", [])?;
     let before = lease.outside.unwrap_or(Outside::new(database.replica));
-    let outside = Outside { starts: database.starts + 1, ..before };
+    let outside = Outside {
+        starts: database.starts + 1,
+        ..before
+    };
     lease.write(outside.lease(database.seq + 1, LEASE).unwrap_or(outside))?;
     Ok(None)
 }

@@ -214,7 +214,12 @@ fn set<S: State>(
         }
     }
     whole_groups(entity, op)?;
-    if entity.passes() && state.made(entity, op.row).map_err(ApplyError::State)?.is_none() {
+    if entity.passes()
+        && state
+            .made(entity, op.row)
+            .map_err(ApplyError::State)?
+            .is_none()
+    {
         return Ok(());
     }
     seen_row(state, entity, op.row, context, stamp)?;

@@ -10,7 +10,14 @@ use crate::support;
 #[test]
 fn a_node_is_made_for_this_user_alone() {
     let (_dir, data) = founded();
-    let names = ["config.toml", "islet.db", "keys", "lock", "replica.lease", "tls"];
+    let names = [
+        "config.toml",
+        "islet.db",
+        "keys",
+        "lock",
+        "replica.lease",
+        "tls",
+    ];
     assert_eq!(names_in(&data), names);
     for dir in ["", "keys", "tls"] {
         assert_eq!(mode(&data.join(dir)), 0o700, "{dir}");
@@ -237,7 +244,14 @@ fn what_a_killed_init_has_left_is_replaced() {
     assert_eq!(init_as(dir.path(), "dra.paz").code, 0);
     assert_eq!(
         names_in(dir.path()),
-        ["config.toml", "islet.db", "keys", "lock", "replica.lease", "tls"]
+        [
+            "config.toml",
+            "islet.db",
+            "keys",
+            "lock",
+            "replica.lease",
+            "tls"
+        ]
     );
     islet_ok(dir.path(), &["doctor"]);
 }

@@ -183,7 +183,14 @@ fn a_directory_from_before_nodes_had_keys_gets_one() {
     fs::remove_file(&key).unwrap();
     let mut command = islet();
     command.arg("--data").arg(clinic.data("a"));
-    let flags = ["serve", "--http", "127.0.0.1:0", "--https", "off"];
-    let refused = finish(command.args(flags).args(["--peer", "127.0.0.1:0"]), "");
+    command.args([
+        "serve",
+        "--http",
+        "127.0.0.1:0",
+        "--backoffice",
+        "127.0.0.1:0",
+    ]);
+    command.args(["--https", "off", "--peer", "127.0.0.1:0"]);
+    let refused = finish(&mut command, "");
     refused.refused("restore keys/node.key from a backup");
 }

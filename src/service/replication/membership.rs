@@ -82,16 +82,21 @@ impl From<rows::Member> for Member {
 pub async fn members(app: &App) -> Result<Vec<Member>, Error> {
     app.store
         .read(|tx| {
-            let heard = logs::heard_of(tx)?.into_iter().map(|(who, name, addresses)| Member {
-                number: who.number.get(),
-                replica_id: who.replica.0,
-                public_key: who.public_key,
-                name,
-                addresses,
-                revoked: false,
-            });
+            let heard = logs::heard_of(tx)?
+                .into_iter()
+                .map(|(who, name, addresses)| Member {
+                    number: who.number.get(),
+                    replica_id: who.replica.0,
+                    public_key: who.public_key,
+                    name,
+                    addresses,
+                    revoked: false,
+                });
             let rows = rows::list(tx)?;
-            let newest = rows.iter().filter(|row| rows::is_newest(&rows, row)).cloned();
+            let newest = rows
+                .iter()
+                .filter(|row| rows::is_newest(&rows, row))
+                .cloned();
             Ok(newest.map(Member::from).chain(heard).collect())
         })
         .await
@@ -281,12 +286,19 @@ pub async fn revoke(app: &App, actor: &Actor, number: u32) -> Result<(), Error> 
             let missing = || Error::NotFound("there is no such node");
             let number = ReplicaNumber::new(number).map_err(|_| missing())?;
             let members = rows::list(tx)?;
-            let member = members.iter().find(|it| it.number == number).ok_or_else(missing)?;
+            let member = members
+                .iter()
+                .find(|it| it.number == number)
+                .ok_or_else(missing)?;
             if number == replica::number(tx)? {
-                return Err(Error::NotFound("a node cannot throw itself out: do it at another"));
+                return Err(Error::NotFound(
+                    "a node cannot throw itself out: do it at another",
+                ));
             }
             // With all replicas that its node was, since its key is trusted no more.
-            let same = members.iter().filter(|it| it.public_key == member.public_key);
+            let same = members
+                .iter()
+                .filter(|it| it.public_key == member.public_key);
             for member in same.filter(|it| it.cut_seq.is_none()) {
                 let log = logs::known_log(tx, member.number)?;
                 let head = log.map_or_else(|| Head::genesis(member.replica_id), |log| log.head);

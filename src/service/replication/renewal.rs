@@ -42,7 +42,9 @@ pub async fn renew(app: &App, reason: Reason) -> Result<(), Error> {
                 members::insert(tx, &new)?;
             }
             let entry = Entry::new(&Actor::system(), "node.new_replica");
-            let entry = entry.on(Object::Node, number.get().into()).detail(reason.to_string());
+            let entry = entry
+                .on(Object::Node, number.get().into())
+                .detail(reason.to_string());
             Ok::<_, Error>(tx.audit(&entry)?.with(number))
         })
         .await?;

@@ -38,7 +38,9 @@ impl Network {
         }
         let network = Self { nodes, dirs, clock };
         let founder = &network.nodes[0];
-        announce(founder, founder.signer.public_key(), "A".into(), Vec::new()).await.unwrap();
+        announce(founder, founder.signer.public_key(), "A".into(), Vec::new())
+            .await
+            .unwrap();
         for (number, node) in (0..).zip(&network.nodes).skip(1) {
             let admission = network.admit(number, node).await;
             adopt(node, &admission).await.unwrap();
@@ -65,7 +67,11 @@ impl Network {
             member_rows::insert(tx, &new)?;
             tx.audit(&Entry::new(&Actor::system(), "peer.admit"))
         };
-        self.nodes[0].store.write::<_, StoreError, _>(Lane::Interactive, row).await.unwrap();
+        self.nodes[0]
+            .store
+            .write::<_, StoreError, _>(Lane::Interactive, row)
+            .await
+            .unwrap();
         Admission {
             network: network(&self.nodes[0]).await.unwrap(),
             number: number.into(),
@@ -85,7 +91,8 @@ impl Network {
 
     /// Starts it again, as a node starts. Answers with why it had to become another replica.
     async fn start(&mut self, at: usize) -> Option<Reason> {
-        let signer = islet_sync::chain::Signer::from_seed(&[u8::try_from(at).unwrap(); 32]).unwrap();
+        let signer =
+            islet_sync::chain::Signer::from_seed(&[u8::try_from(at).unwrap(); 32]).unwrap();
         let app = testing::app_in(self.dirs[at].path(), signer, Arc::new(ManualClock::at(NOW)));
         let reason = app.store.renewal();
         if let Some(reason) = reason {
@@ -119,7 +126,11 @@ impl Network {
 /// `to` fetches what `from` has. Answers with how many runs came.
 pub(crate) async fn pull(to: &Arc<App>, from: &Arc<App>) -> usize {
     let theirs = vector(to).await.unwrap();
-    let number = to.store.read(|tx| Ok::<_, Error>(replica::number(tx)?)).await.unwrap();
+    let number = to
+        .store
+        .read(|tx| Ok::<_, Error>(replica::number(tx)?))
+        .await
+        .unwrap();
     let mut frames = outgoing(from, number.get(), theirs).await.unwrap();
     let mut runs = 0;
     while let Some(frame) = frames.recv().await {
@@ -136,8 +147,20 @@ pub(crate) async fn pull(to: &Arc<App>, from: &Arc<App>) -> usize {
 pub(crate) async fn digests(node: &App) -> BTreeMap<&'static str, Vec<String>> {
     let rows = node.store.read(|tx| {
         let mut tables: Vec<&'static str> = entity::rows().map(|entity| entity.name).collect();
-        tables.extend(["staff_role", "setting", "register", "patient_day", "patient_counter"]);
-        tables.extend(["patient_link", "reading_alias", "reading_origin", "refused_op", "collision"]);
+        tables.extend([
+            "staff_role",
+            "setting",
+            "register",
+            "patient_day",
+            "patient_counter",
+        ]);
+        tables.extend([
+            "patient_link",
+            "reading_alias",
+            "reading_origin",
+            "refused_op",
+            "collision",
+        ]);
         let mut found = BTreeMap::new();
         for table in tables {
             let mut statement = tx.connection().prepare(&format!("SELECT * FROM {table}"))?;
@@ -145,7 +168,8 @@ pub(crate) async fn digests(node: &App) -> BTreeMap<&'static str, Vec<String>> {
             let mut texts = Vec::new();
             let mut rows = statement.query([])?;
             while let Some(row) = rows.next()? {
-                let values = (0..columns).map(|at| row.get_ref(at).map(|value| format!("{value:?}")));
+                let values =
+                    (0..columns).map(|at| row.get_ref(at).map(|value| format!("{value:?}")));
                 texts.push(values.collect::<Result<Vec<_>, _>>()?.join(", "));
             }
             texts.sort();
@@ -157,7 +181,12 @@ pub(crate) async fn digests(node: &App) -> BTreeMap<&'static str, Vec<String>> {
 }
 
 fn actor(who: Who) -> Actor {
-    Actor { who, address: None, session: None, request_id: None }
+    Actor {
+        who,
+        address: None,
+        session: None,
+        request_id: None,
+    }
 }
 
 /// Registers a patient without the cost of a hash.
@@ -180,9 +209,14 @@ async fn patient_with(app: &App, dni: u32, hash: &str) -> Actor {
     };
     let job = move |tx: &mut WriteTx<'_>| {
         let id = patients::insert(tx, &new, &hash)?;
-        Ok::<_, StoreError>(tx.audit(&Entry::new(&Actor::system(), "test.patient"))?.with(id))
+        Ok::<_, StoreError>(
+            tx.audit(&Entry::new(&Actor::system(), "test.patient"))?
+                .with(id),
+        )
     };
-    actor(Who::Patient(app.store.write(Lane::Interactive, job).await.unwrap()))
+    actor(Who::Patient(
+        app.store.write(Lane::Interactive, job).await.unwrap(),
+    ))
 }
 
 pub(crate) async fn staff(app: &App, username: &'static str) -> Actor {
@@ -190,9 +224,15 @@ pub(crate) async fn staff(app: &App, username: &'static str) -> Actor {
         let name = Username::parse(username).unwrap();
         let email = Email::parse(&format!("{username}@clinic.test")).unwrap();
         let id = crate::store::staff::insert(tx, &name, &email, "hash", Role::Admin)?;
-        Ok::<_, StoreError>(tx.audit(&Entry::new(&Actor::system(), "test.staff"))?.with(id))
+        Ok::<_, StoreError>(
+            tx.audit(&Entry::new(&Actor::system(), "test.staff"))?
+                .with(id),
+        )
     };
-    actor(Who::Staff(app.store.write(Lane::Interactive, job).await.unwrap(), Role::Admin))
+    actor(Who::Staff(
+        app.store.write(Lane::Interactive, job).await.unwrap(),
+        Role::Admin,
+    ))
 }
 
 pub(crate) async fn reading(app: &App, patient: &Actor, mg_dl: f64, measured_at: Timestamp) -> i64 {
@@ -225,7 +265,11 @@ async fn what_one_node_knows_the_others_learn() {
     let rows = digests(&net.nodes[1]).await;
     assert_eq!((rows["patient"].len(), rows["reading"].len()), (1, 3));
     assert_eq!(rows["refused_op"], Vec::<String>::new());
-    assert_eq!(pull(&net.nodes[1], &net.nodes[0]).await, 0, "nothing is sent twice");
+    assert_eq!(
+        pull(&net.nodes[1], &net.nodes[0]).await,
+        0,
+        "nothing is sent twice"
+    );
 }
 
 #[tokio::test]
@@ -241,13 +285,20 @@ async fn a_reading_that_reached_two_nodes_is_one() {
     net.assert_same().await;
     let rows = digests(&net.nodes[2]).await;
     assert_eq!((rows["reading"].len(), rows["reading_alias"].len()), (2, 4));
-    assert!(rows["patient_counter"][0].contains("Integer(2)"), "{:?}", rows["patient_counter"]);
+    assert!(
+        rows["patient_counter"][0].contains("Integer(2)"),
+        "{:?}",
+        rows["patient_counter"]
+    );
 }
 
 #[tokio::test]
 async fn a_person_registered_twice_is_one_patient_with_both_histories() {
     let net = Network::of(3).await;
-    let (here, there) = (patient(&net.nodes[1], 30_111_222).await, patient(&net.nodes[2], 30_111_222).await);
+    let (here, there) = (
+        patient(&net.nodes[1], 30_111_222).await,
+        patient(&net.nodes[2], 30_111_222).await,
+    );
     reading(&net.nodes[1], &here, 110.0, at(5)).await;
     reading(&net.nodes[1], &here, 120.0, at(3)).await;
     reading(&net.nodes[2], &there, 110.0, at(5)).await;
@@ -274,7 +325,10 @@ async fn the_places_of_a_day_are_given_out_once_whoever_gives_them() {
     net.heal().await;
     // Another node has no rights yet, and says so instead of giving out what is not its own.
     let refused = queue::submit(&net.nodes[1], &people[0]).await.unwrap_err();
-    assert!(matches!(&refused, Error::PlacesElsewhere(names) if names == "A"), "{refused:?}");
+    assert!(
+        matches!(&refused, Error::PlacesElsewhere(names) if names == "A"),
+        "{refused:?}"
+    );
     let frames = rights_for(&net, 1, 1).await;
     assert_eq!(frames, 1);
     pull(&net.nodes[1], &net.nodes[0]).await;
@@ -293,7 +347,9 @@ async fn the_places_of_a_day_are_given_out_once_whoever_gives_them() {
 
 /// Node `to` asks the founder for rights.
 async fn rights_for(net: &Network, to: u8, wanted: i64) -> i64 {
-    let request = rights_request(&net.nodes[usize::from(to)], wanted).await.unwrap();
+    let request = rights_request(&net.nodes[usize::from(to)], wanted)
+        .await
+        .unwrap();
     let answer = rights(&net.nodes[0], to.into(), request).await.unwrap();
     let mut answer = answer.as_slice();
     take_i64(&mut answer).unwrap()
@@ -310,14 +366,26 @@ async fn two_corrections_at_once_are_both_kept_and_shown_as_a_conflict() {
     net.heal().await;
     net.assert_same().await;
     let rows = digests(&net.nodes[0]).await;
-    let siblings: Vec<_> = rows["register"].iter().filter(|row| row.starts_with("Integer(3)")).collect();
+    let siblings: Vec<_> = rows["register"]
+        .iter()
+        .filter(|row| row.starts_with("Integer(3)"))
+        .collect();
     assert_eq!(siblings.len(), 2, "{siblings:#?}");
-    assert!(siblings.iter().all(|row| row.ends_with("Integer(1)")), "{siblings:#?}");
+    assert!(
+        siblings.iter().all(|row| row.ends_with("Integer(1)")),
+        "{siblings:#?}"
+    );
     correct(&net.nodes[1], id, 125.0).await;
     net.heal().await;
     net.assert_same().await;
     let rows = digests(&net.nodes[0]).await;
-    assert_eq!(rows["register"].iter().filter(|row| row.starts_with("Integer(3)")).count(), 1);
+    assert_eq!(
+        rows["register"]
+            .iter()
+            .filter(|row| row.starts_with("Integer(3)"))
+            .count(),
+        1
+    );
 }
 
 async fn correct(app: &App, id: i64, mg_dl: f64) {
@@ -325,7 +393,10 @@ async fn correct(app: &App, id: i64, mg_dl: f64) {
         crate::store::readings::set_value(tx, id, mg_dl)?;
         tx.audit(&Entry::new(&Actor::system(), "test.correct"))
     };
-    app.store.write::<_, StoreError, _>(Lane::Interactive, job).await.unwrap();
+    app.store
+        .write::<_, StoreError, _>(Lane::Interactive, job)
+        .await
+        .unwrap();
 }
 
 /// Hundreds of changes, then tidied: the log is the same to peers and to the audit log.
@@ -334,13 +405,24 @@ async fn a_sealed_log_is_still_sent_and_still_audited() {
     let net = Network::of(3).await;
     let ana = patient(&net.nodes[0], 30_111_222).await;
     for minutes in 0..i64::try_from(limits::SEAL_CHANGES).unwrap() {
-        reading(&net.nodes[0], &ana, 100.0 + (minutes % 50) as f64, at(minutes)).await;
+        reading(
+            &net.nodes[0],
+            &ana,
+            100.0 + (minutes % 50) as f64,
+            at(minutes),
+        )
+        .await;
     }
     pull(&net.nodes[1], &net.nodes[0]).await;
     let before = vector(&net.nodes[0]).await.unwrap();
     tidy(&net.nodes[0]).await.unwrap();
     let unsealed = "SELECT count(*) FROM change";
-    let left = net.nodes[0].store.read(move |tx| Ok::<_, StoreError>(tx.connection().query_row(unsealed, [], |row| row.get::<_, i64>(0))?));
+    let left = net.nodes[0].store.read(move |tx| {
+        Ok::<_, StoreError>(
+            tx.connection()
+                .query_row(unsealed, [], |row| row.get::<_, i64>(0))?,
+        )
+    });
     assert_eq!(left.await.unwrap(), 0);
     assert_eq!(vector(&net.nodes[0]).await.unwrap(), before);
     reading(&net.nodes[0], &ana, 70.0, at(-1)).await;
@@ -392,7 +474,9 @@ async fn a_restored_backup_loses_nothing_and_reuses_nothing() {
 async fn a_copied_database_is_another_replica() {
     let mut net = Network::of(1).await;
     let ana = patient(&net.nodes[0], 30_111_222).await;
-    net.stop(0, |dir| std::fs::remove_file(dir.join("replica.lease")).unwrap());
+    net.stop(0, |dir| {
+        std::fs::remove_file(dir.join("replica.lease")).unwrap()
+    });
     assert_eq!(net.start(0).await, Some(Reason::NoFile));
     let id = reading(&net.nodes[0], &ana, 100.0, at(1)).await;
     assert_ne!(id >> 32, 0);
@@ -416,12 +500,17 @@ async fn a_reading_that_is_typed_in_again_is_another_everywhere() {
                 measured_at: Some(at(5)),
                 notes: None,
             };
-            readings::create(&node, &doctor, new, None).await.unwrap().id
+            readings::create(&node, &doctor, new, None)
+                .await
+                .unwrap()
+                .id
         }
     };
     let wrong = typed(Arc::clone(&net.nodes[0])).await;
     net.heal().await;
-    readings::mark_entered_in_error(&net.nodes[0], &doctor, wrong).await.unwrap();
+    readings::mark_entered_in_error(&net.nodes[0], &doctor, wrong)
+        .await
+        .unwrap();
     net.heal().await;
     let right = typed(Arc::clone(&net.nodes[1])).await;
     assert_ne!(wrong, right);
@@ -431,4 +520,33 @@ async fn a_reading_that_is_typed_in_again_is_another_everywhere() {
     assert_eq!((rows["reading"].len(), rows["reading_alias"].len()), (2, 0));
     let mine = readings::mine(&net.nodes[0], &ana, false).await.unwrap();
     assert_eq!(mine.iter().map(|it| it.id).collect::<Vec<_>>(), [right]);
+}
+
+/// Database and file were put back together, as with the image of a whole card: only a peer can tell. CHT #8093
+/// loses what the restored side wrote.
+#[tokio::test]
+async fn a_peer_tells_a_node_that_was_restored_with_its_file() {
+    let mut net = Network::of(2).await;
+    let ana = patient(&net.nodes[0], 30_111_222).await;
+    net.heal().await;
+    let dir = net.dirs[0].path().to_owned();
+    let files = ["islet.db", "replica.lease", "audit.head"];
+    let image = net.stop(0, |dir| {
+        files.map(|file| std::fs::read(dir.join(file)).unwrap())
+    });
+    net.start(0).await;
+    let lost = reading(&net.nodes[0], &ana, 200.0, at(5)).await;
+    net.heal().await;
+    net.stop(0, |_| ());
+    for (file, bytes) in files.iter().zip(image) {
+        std::fs::write(dir.join(file), bytes).unwrap();
+    }
+    assert_eq!(net.start(0).await, None, "nothing on the card shows it");
+    pull(&net.nodes[0], &net.nodes[1]).await;
+    let back = digests(&net.nodes[0]).await["reading"].clone();
+    assert_eq!(back.len(), 1);
+    let new = reading(&net.nodes[0], &ana, 300.0, at(1)).await;
+    assert_ne!(lost >> 32, new >> 32);
+    net.heal().await;
+    net.assert_same().await;
 }

@@ -11,8 +11,8 @@ use islet_sync::segment;
 
 use super::super::audit_head::{self, Head, contradiction};
 use super::super::tx::{Read, one};
-use super::{AuditRow, COLUMNS, GENESIS, StoreError};
 use super::super::{logs, replica};
+use super::{AuditRow, COLUMNS, GENESIS, StoreError};
 use crate::limits::AUDIT_VERIFY_ROWS;
 
 /// What is wrong with the audit log, as [`super::super::Store::verify_audit`] and
@@ -78,7 +78,9 @@ impl Sealed {
             self.number = Some(number);
             self.first_seq = segment.first_seq;
             let changes = segment.changes();
-            self.digests = changes.map(|(_, it)| chain::digest(it.hlc, &it.ops)).collect();
+            self.digests = changes
+                .map(|(_, it)| chain::digest(it.hlc, &it.ops))
+                .collect();
         }
         Ok(self.get(seq).filter(|_| self.number == Some(number)))
     }
@@ -126,11 +128,14 @@ impl Verifier {
             let change_seq: Option<i64> = row.get(12)?;
             let entry = AuditRow::from_row(row).ok();
             self.follow_replica(entry.as_ref());
-            let here = hlc.zip(ops).filter(|_| self.number.is_none_or(|number| number == me));
+            let here = hlc
+                .zip(ops)
+                .filter(|_| self.number.is_none_or(|number| number == me));
             let change = match (here, change_seq) {
                 (Some((hlc, ops)), _) => Some(chain::digest(Hlc::from_i64(hlc), &ops)),
                 (None, Some(change_seq)) => {
-                    self.sealed.digest(tx, self.number.unwrap_or(me), change_seq)?
+                    self.sealed
+                        .digest(tx, self.number.unwrap_or(me), change_seq)?
                 }
                 (None, None) => None,
             };
@@ -146,7 +151,8 @@ impl Verifier {
     /// Which replica wrote the changes from here on: the log says so when it begins, and when the node became
     /// another one.
     fn follow_replica(&mut self, entry: Option<&AuditRow>) {
-        let begins = entry.filter(|entry| ["node.init", "node.new_replica"].contains(&&*entry.action));
+        let begins =
+            entry.filter(|entry| ["node.init", "node.new_replica"].contains(&&*entry.action));
         let number = begins.and_then(|entry| u32::try_from(entry.object_id?).ok());
         if let Some(number) = number.and_then(|number| ReplicaNumber::new(number).ok()) {
             self.number = Some(number);
@@ -234,7 +240,9 @@ impl Verifier {
         let sql = "SELECT max(last_seq) FROM segment WHERE number = ?";
         let sealed: Option<i64> = one(tx, sql, [me.get()], |row| row.get(0))?.flatten();
         if let Some(last) = sealed.filter(|last| *last > self.change_seq) {
-            self.problem(format!("the changes up to {last} in segments have no audit entry"));
+            self.problem(format!(
+                "the changes up to {last} in segments have no audit entry"
+            ));
         }
         let sql = "SELECT max(seq) FROM change WHERE seq < 1";
         if let Some(Some(seq)) = one(tx, sql, [], |row| row.get::<_, Option<i64>>(0))? {

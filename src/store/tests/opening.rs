@@ -56,13 +56,10 @@ fn what_a_crash_left_of_an_earlier_try_does_not_matter() {
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
         .collect();
     names.sort_unstable();
-    assert_eq!(names, [
-            "audit.head",
-            "ballast",
-            "islet.db",
-            "lock",
-            "replica.lease"
-        ]);
+    assert_eq!(
+        names,
+        ["audit.head", "ballast", "islet.db", "lock", "replica.lease"]
+    );
 }
 
 #[tokio::test]
