@@ -187,6 +187,9 @@ impl World {
         let Some(db) = self.rng.pick(&kept).map(|db| (*db).clone()) else {
             return;
         };
+        if self.nodes[i].equivocates {
+            self.suspect(&db);
+        }
         self.forgive(i);
         self.crash(i);
         self.note(|| format!("node {i} is restored to {:?}", db.seq()));
