@@ -187,7 +187,9 @@ impl World {
         let Some(db) = self.rng.pick(&kept).map(|db| (*db).clone()) else {
             return;
         };
-        if self.nodes[i].equivocates {
+        // Once the identity file itself went back, its counter says nothing any more.
+        let doubted = self.nodes[i].equivocates || self.suspects.contains_key(&db.id);
+        if doubted {
             self.suspect(&db);
         }
         self.forgive(i);
@@ -198,8 +200,7 @@ impl World {
         self.start(i);
         self.count("restore");
         let noticed = self.nodes[i].reasons.len() > before;
-        let ignores =
-            self.nodes[i].mutation == Mutation::NoIncarnation || self.nodes[i].equivocates;
+        let ignores = self.nodes[i].mutation == Mutation::NoIncarnation || doubted;
         assert!(noticed || ignores, "a restore unnoticed");
     }
 
