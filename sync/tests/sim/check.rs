@@ -274,9 +274,12 @@ fn edits(world: &World) -> Result<(), String> {
     for (id, _) in replica.state.rows(&READING) {
         kept.extend(shown_changes(replica, id.get()));
     }
+    // What waits for a branch that is lost has no effect yet; see `all_applied`.
     let mut written: BTreeSet<Hash> = BTreeSet::new();
     for log in replica.db.logs.iter() {
-        written.extend(log.hashes());
+        let applied = replica.causality.applied().seq(log.who.number);
+        let count = applied.saturating_sub(log.base.seq) as usize;
+        written.extend(log.hashes().iter().take(count));
     }
     let in_history = || {
         world

@@ -187,6 +187,11 @@ impl World {
         let Some(db) = self.rng.pick(&kept).map(|db| (*db).clone()) else {
             return;
         };
+        // Once the identity file itself went back, its counter says nothing any more.
+        let doubted = self.nodes[i].equivocates || self.suspects.contains_key(&db.id);
+        if doubted {
+            self.suspect(&db);
+        }
         self.forgive(i);
         self.crash(i);
         self.note(|| format!("node {i} is restored to {:?}", db.seq()));
@@ -195,8 +200,7 @@ impl World {
         self.start(i);
         self.count("restore");
         let noticed = self.nodes[i].reasons.len() > before;
-        let ignores =
-            self.nodes[i].mutation == Mutation::NoIncarnation || self.nodes[i].equivocates;
+        let ignores = self.nodes[i].mutation == Mutation::NoIncarnation || doubted;
         assert!(noticed || ignores, "a restore unnoticed");
     }
 
