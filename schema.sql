@@ -177,8 +177,7 @@ CREATE TABLE queue_entry (
     priority        INTEGER NOT NULL DEFAULT 0 CHECK (priority BETWEEN 0 AND 9),
     priority_reason TEXT,
     created_at      INTEGER NOT NULL,
-    updated_at      INTEGER NOT NULL,
-    CHECK (priority = 0 OR priority_reason IS NOT NULL)
+    updated_at      INTEGER NOT NULL
 ) STRICT;
 
 CREATE INDEX queue_day_by_opening ON queue_day (opened_at, id);
@@ -371,7 +370,7 @@ CREATE TABLE member (
     token_key       BLOB    NOT NULL CHECK (length(token_key) = 32),
     name            TEXT    NOT NULL,
     -- Where other nodes reach it: JSON list of HOST:PORT.
-    addresses       TEXT    NOT NULL CHECK (json_valid(addresses)),
+    addresses       TEXT    NOT NULL,
     created_at      INTEGER NOT NULL,
     cut_seq         INTEGER,
     cut_hash        BLOB,

@@ -116,7 +116,12 @@ async fn two() -> (Running, Running) {
     let adopted = replication::adopt(&second.node.app, &admission).await;
     adopted.unwrap();
     let members = admission.members.iter().find(|it| it.number == 0);
-    let link = Link::open(&second.node, members.unwrap(), &[founder.address.clone()]).await;
+    let link = Link::open(
+        &second.node,
+        members.unwrap(),
+        std::slice::from_ref(&founder.address),
+    )
+    .await;
     let round = link
         .unwrap()
         .round(Giving::Always, &Progress::default())

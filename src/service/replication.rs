@@ -341,7 +341,7 @@ struct Checked {
 }
 
 async fn ingest_run(app: &App, peer: u32, payload: Vec<u8>) -> Result<(), Error> {
-    let (seal, bytes) = split(payload)?;
+    let (seal, bytes) = split(&payload)?;
     let number = seal.number;
     if let Some(reason) = own_log_elsewhere(app, seal, Arc::clone(&bytes)).await? {
         // What the peer knows more is taken from now on like anybody's changes.
@@ -356,7 +356,7 @@ async fn ingest_run(app: &App, peer: u32, payload: Vec<u8>) -> Result<(), Error>
             return Ok(());
         };
         let bytes = bytes.clone();
-        let checked = tokio::task::spawn_blocking(move || check(log, &seal, bytes)).await;
+        let checked = tokio::task::spawn_blocking(move || check(log, &seal, &bytes)).await;
         let checked = match checked.map_err(|error| Error::Internal(error.to_string()))? {
             Err(Refused::Rejected(Rejected::Known)) => return Ok(()),
             Err(Refused::Rejected(rejected)) => {
@@ -411,14 +411,9 @@ async fn own_log_elsewhere(
         .await
 }
 
-/// A log of which more is taken: not one that was stopped, nor one whose node was thrown out.
+/// A log of which more is taken: not one that was stopped.
 fn open_log(tx: &impl Read, number: ReplicaNumber) -> Result<Option<KnownLog>, StoreError> {
-    let log = logs::known_log(tx, number)?.filter(|log| log.stopped.is_none());
-    let cut = member_rows::list(tx)?
-        .into_iter()
-        .find(|member| member.number == number)
-        .and_then(|member| member.cut_seq);
-    Ok(log.filter(|log| cut.is_none_or(|cut| log.head.seq < cut)))
+    Ok(logs::known_log(tx, number)?.filter(|log| log.stopped.is_none()))
 }
 
 enum Refused {
@@ -426,13 +421,13 @@ enum Refused {
     Damaged,
 }
 
-fn split(payload: Vec<u8>) -> Result<(Seal, Arc<[u8]>), Error> {
-    let (seal, bytes) = Seal::split(&payload).map_err(|_| DAMAGED_FRAME)?;
+fn split(payload: &[u8]) -> Result<(Seal, Arc<[u8]>), Error> {
+    let (seal, bytes) = Seal::split(payload).map_err(|_| DAMAGED_FRAME)?;
     Ok((seal, bytes.into()))
 }
 
-fn check(log: KnownLog, seal: &Seal, bytes: Arc<[u8]>) -> Result<Checked, Refused> {
-    let segment = segment::decode(&bytes).map_err(|_| Refused::Damaged)?;
+fn check(log: KnownLog, seal: &Seal, bytes: &[u8]) -> Result<Checked, Refused> {
+    let segment = segment::decode(bytes).map_err(|_| Refused::Damaged)?;
     let digests: Vec<_> = segment
         .changes()
         .map(|(_, change)| digest(&change))

@@ -23,7 +23,7 @@ use rusqlite::params;
 use super::logs::{self, KnownLog, Run};
 use super::marks::Marks;
 use super::rows::Rows;
-use super::{StoreError, WriteTx, patients, reconcile, sessions};
+use super::{StoreError, WriteTx, members, patients, reconcile, sessions};
 
 /// Stores a run that was checked against `known`. Returns false, and does nothing, when the log has
 /// moved on since: check it again.
@@ -81,6 +81,7 @@ fn apply_changes<'s>(
     let whole = Arc::make_mut(&mut causality);
     whole.restore(me, own.seq, mark(&own.hash));
     let marks = tx.state().marks.clone();
+    let cut = members::cut_of(tx, number)?;
     let mut rows = Rows::new(tx.connection_of(), tx.now_of());
     let (mut done, mut ops_done, mut said) = (0, 0, Vec::new());
     let mut newest = Hlc::default();
@@ -106,7 +107,9 @@ fn apply_changes<'s>(
             replica: number,
             seq,
         };
-        for (position, op) in ops.iter().enumerate().skip(seen.len()) {
+        // What its node wrote after it was thrown out was seen by others perhaps, and has no effect.
+        let counts = cut.is_none_or(|cut| seq <= cut);
+        for (position, op) in ops.iter().enumerate().skip(seen.len()).filter(|_| counts) {
             apply_op(&mut rows, context, stamp, op, position)?;
         }
         said.extend(seen);

@@ -126,6 +126,14 @@ pub fn revoke(tx: &mut WriteTx<'_>, id: i64, seq: u64, hash: &[u8; 32]) -> Resul
     )
 }
 
+/// After which change a replica was cut off, when it was.
+pub(super) fn cut_of(tx: &WriteTx<'_>, number: ReplicaNumber) -> Result<Option<u64>, StoreError> {
+    let cuts = list(tx)?
+        .into_iter()
+        .filter(|member| member.number == number);
+    Ok(cuts.filter_map(|member| member.cut_seq).min())
+}
+
 /// What every member has applied; `None` when this node is alone in its network.
 ///
 /// # Errors

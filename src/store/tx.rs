@@ -303,7 +303,18 @@ impl<'a> WriteTx<'a> {
             collisions::created(&rows, entity, row.get(), values)?;
         }
         let fields: Vec<_> = (1..).zip(values.iter().cloned()).collect();
-        self.push(entity.code, Action::Create, row, &fields);
+        let op = Op {
+            entity: entity.code,
+            action: Action::Create,
+            row,
+            fields,
+        };
+        debug_assert_eq!(
+            apply::check(&op),
+            Ok(()),
+            "every peer would refuse this: {op:?}"
+        );
+        self.push(op.entity, op.action, op.row, &op.fields);
         Ok(row.get())
     }
 

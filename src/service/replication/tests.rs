@@ -475,7 +475,7 @@ async fn a_copied_database_is_another_replica() {
     let mut net = Network::of(1).await;
     let ana = patient(&net.nodes[0], 30_111_222).await;
     net.stop(0, |dir| {
-        std::fs::remove_file(dir.join("replica.lease")).unwrap()
+        std::fs::remove_file(dir.join("replica.lease")).unwrap();
     });
     assert_eq!(net.start(0).await, Some(Reason::NoFile));
     let id = reading(&net.nodes[0], &ana, 100.0, at(1)).await;
