@@ -68,6 +68,7 @@ pub const ACTIONS: &[&str] = &[
     "staff.unblock",
     "streak.read",
     "sync.apply",
+    "sync.fork",
     "sync.introduce",
     "sync.store",
     "sync.tidy",

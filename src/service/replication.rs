@@ -13,9 +13,11 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::sync::Arc;
 
-use islet_sync::chain::SignedHead;
+use islet_sync::chain::{Head, SignedHead};
 use islet_sync::dot::VersionVector;
-use islet_sync::exchange::{Hello, Introduction, PROTOCOL, Rejected, Seal, Vector, check_run};
+use islet_sync::exchange::{
+    Hello, Introduction, PROTOCOL, Position, Rejected, Seal, Vector, check_run, is_fork,
+};
 use islet_sync::frame::{Frame, Kind};
 use islet_sync::hlc::Hlc;
 use islet_sync::id::ReplicaNumber;
@@ -139,7 +141,7 @@ pub async fn outgoing(
     let (sender, receiver) = mpsc::channel(limits::OUTGOING_FRAMES_MAX);
     let app = Arc::clone(app);
     tokio::spawn(async move {
-        if let Err(error) = send_missing(&app, &theirs, &sender).await {
+        if let Err(error) = send_missing(&app, peer, &theirs, &sender).await {
             tracing::warn!(%error, "cannot read what a peer lacks");
         }
     });
@@ -155,10 +157,10 @@ fn acknowledge(app: &App, peer: u32, seqs: VersionVector) {
 
 async fn send_missing(
     app: &App,
+    peer: u32,
     theirs: &Vector,
     sender: &mpsc::Sender<Frame>,
 ) -> Result<(), Error> {
-    let seqs = theirs.seqs();
     let public_key = app.signer.public_key();
     let (own, known) = app
         .store
@@ -167,7 +169,10 @@ async fn send_missing(
     // What is next in each log, the oldest stamp first: so each run mostly finds there what it needs.
     let mut next = BinaryHeap::new();
     for who in known.iter().map(|log| log.introduction).chain([own]) {
-        if let Some((hlc, run)) = run_after(app, who.number, seqs.seq(who.number)).await? {
+        let Some(from) = starting_point(app, peer, &who, theirs).await? else {
+            continue;
+        };
+        if let Some((hlc, run)) = run_after(app, who.number, from).await? {
             let frame = Frame::new(Kind::Replica, who.bytes());
             if sender.send(frame).await.is_err() {
                 return Ok(());
@@ -195,6 +200,33 @@ async fn send_missing(
     }
     let _ = sender.send(Frame::end()).await;
     Ok(())
+}
+
+/// From where a log is sent to a peer. Not at all when the peer has another version of it; the replica itself gets
+/// all of it then, as the proof that it was copied or restored.
+async fn starting_point(
+    app: &App,
+    peer: u32,
+    who: &Introduction,
+    theirs: &Vector,
+) -> Result<Option<u64>, Error> {
+    let (number, replica) = (who.number, who.replica);
+    let Some(position) = theirs.get(number) else {
+        return Ok(Some(0));
+    };
+    let (ours, forked) = app
+        .store
+        .read(move |tx| {
+            let ours = logs::hash_at(tx, number, replica, position.seq)?;
+            Ok::<_, Error>((ours, logs::is_forked(tx, number)?))
+        })
+        .await?;
+    let differs = ours.is_some_and(|head| Position::from(&head) != position);
+    Ok(match (differs || forked, number.get() == peer) {
+        (false, _) => Some(position.seq),
+        (true, true) => Some(0),
+        (true, false) => (!differs).then_some(position.seq),
+    })
 }
 
 /// A run whose place in the order is given by what stands before it.
@@ -347,18 +379,24 @@ async fn ingest_run(app: &App, peer: u32, payload: Vec<u8>) -> Result<(), Error>
         // What the peer knows more is taken from now on like anybody's changes.
         renew(app, reason).await?;
     }
+    let first_seq = segment::summary(&bytes)
+        .map_err(|_| DAMAGED_FRAME)?
+        .first_seq;
     for _ in 0..limits::INGEST_ATTEMPTS {
         let log = app
             .store
-            .read(move |tx| Ok::<_, Error>(open_log(tx, number)?))
+            .read(move |tx| Ok::<_, Error>(open_log(tx, number, first_seq)?))
             .await?;
-        let Some(log) = log else {
+        let Some((log, before)) = log else {
             return Ok(());
         };
-        let bytes = bytes.clone();
-        let checked = tokio::task::spawn_blocking(move || check(log, &seal, &bytes)).await;
+        let bytes = Arc::clone(&bytes);
+        let checked = tokio::task::spawn_blocking(move || check(log, before, &seal, &bytes)).await;
         let checked = match checked.map_err(|error| Error::Internal(error.to_string()))? {
             Err(Refused::Rejected(Rejected::Known)) => return Ok(()),
+            Err(Refused::Fork(seq)) => return note_fork(app, number, seq).await,
+            // What comes before it was not taken: this cannot be either, and other logs go on.
+            Err(Refused::Rejected(Rejected::Gap(..))) => return Ok(()),
             Err(Refused::Rejected(rejected)) => {
                 tracing::warn!(peer, replica = number.get(), %rejected, "a run of changes was refused");
                 return Err(Error::NotFound(
@@ -411,13 +449,53 @@ async fn own_log_elsewhere(
         .await
 }
 
-/// A log of which more is taken: not one that was stopped.
-fn open_log(tx: &impl Read, number: ReplicaNumber) -> Result<Option<KnownLog>, StoreError> {
-    Ok(logs::known_log(tx, number)?.filter(|log| log.stopped.is_none()))
+/// A log of which more is taken, not one that was stopped; with its head before `first_seq` when that
+/// overlaps with what is here.
+fn open_log(
+    tx: &impl Read,
+    number: ReplicaNumber,
+    first_seq: u64,
+) -> Result<Option<(KnownLog, Option<Head>)>, StoreError> {
+    let Some(log) = logs::known_log(tx, number)?.filter(|log| log.stopped.is_none()) else {
+        return Ok(None);
+    };
+    let before = match first_seq
+        .checked_sub(1)
+        .filter(|before| *before < log.head.seq)
+    {
+        Some(before) => logs::hash_at(tx, number, log.introduction.replica, before)?,
+        None => None,
+    };
+    Ok(Some((log, before)))
+}
+
+/// Tells people once that two versions of a log were signed.
+async fn note_fork(app: &App, number: ReplicaNumber, seq: u64) -> Result<(), Error> {
+    let known = app
+        .store
+        .read(move |tx| Ok::<_, Error>(logs::is_forked(tx, number)?))
+        .await?;
+    if known {
+        return Ok(());
+    }
+    tracing::error!(
+        replica = number.get(),
+        "its node signed two versions of one log: it was copied or restored"
+    );
+    app.store
+        .write(Lane::Bulk, move |tx| {
+            logs::note_fork(tx, number, seq)?;
+            let entry = Entry::new(&Actor::system(), "sync.fork");
+            let entry = entry.detail(format!("replica {}, by change {seq}", number.get()));
+            Ok::<_, Error>(tx.audit(&entry)?)
+        })
+        .await
 }
 
 enum Refused {
     Rejected(Rejected),
+    /// Its author signed another version of the log than the one that is here; the run ends with this seq.
+    Fork(u64),
     Damaged,
 }
 
@@ -426,7 +504,13 @@ fn split(payload: &[u8]) -> Result<(Seal, Arc<[u8]>), Error> {
     Ok((seal, bytes.into()))
 }
 
-fn check(log: KnownLog, seal: &Seal, bytes: &[u8]) -> Result<Checked, Refused> {
+/// Checks a run; `before` is the head in our version of the log before its first change, when that is here.
+fn check(
+    log: KnownLog,
+    before: Option<Head>,
+    seal: &Seal,
+    bytes: &[u8],
+) -> Result<Checked, Refused> {
     let segment = segment::decode(bytes).map_err(|_| Refused::Damaged)?;
     let digests: Vec<_> = segment
         .changes()
@@ -439,7 +523,16 @@ fn check(log: KnownLog, seal: &Seal, bytes: &[u8]) -> Result<Checked, Refused> {
         &digests,
         &seal.signature,
     );
-    let (known, end) = checked.map_err(Refused::Rejected)?;
+    let (known, end) = checked.map_err(|rejected| {
+        let signed_otherwise = before
+            .is_some_and(|before| is_fork(&log.introduction, &before, &digests, &seal.signature));
+        match rejected {
+            Rejected::Forged if signed_otherwise => {
+                Refused::Fork(segment.first_seq + digests.len() as u64 - 1)
+            }
+            rejected => Refused::Rejected(rejected),
+        }
+    })?;
     let first_seq = segment.first_seq + known as u64;
     let (bytes, hlc) = {
         let mut new = segment

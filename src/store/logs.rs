@@ -451,6 +451,33 @@ pub(super) fn set_applied(
     Ok(())
 }
 
+/// Where the fork of a log is noted: before its operations.
+const FORK_POSITION: i64 = -1;
+
+/// Notes that another version of a log than the one here was signed, from a change in the run that ends with `seq` on.
+///
+/// # Errors
+/// When the disk fails.
+pub fn note_fork(tx: &WriteTx<'_>, number: ReplicaNumber, seq: u64) -> Result<(), StoreError> {
+    let sql = "INSERT OR IGNORE INTO refused_op (number, seq, position, entity, reason) VALUES (?, ?, ?, 0, ?)";
+    let reason = "its node signed another version of this log: its data was copied, or restored without noticing. \
+                  That version is not taken here";
+    tx.local(
+        sql,
+        params![number.get(), seq.cast_signed(), FORK_POSITION, reason],
+    )?;
+    Ok(())
+}
+
+/// Whether [`note_fork`] was called for a log.
+///
+/// # Errors
+/// When the disk fails.
+pub fn is_forked(tx: &impl Read, number: ReplicaNumber) -> Result<bool, StoreError> {
+    let sql = "SELECT 1 FROM refused_op WHERE number = ? AND position = ? LIMIT 1";
+    Ok(one(tx, sql, params![number.get(), FORK_POSITION], |_| Ok(()))?.is_some())
+}
+
 /// Takes nothing more of a log, for a reason that people read.
 ///
 /// # Errors

@@ -550,3 +550,68 @@ async fn a_peer_tells_a_node_that_was_restored_with_its_file() {
     net.heal().await;
     net.assert_same().await;
 }
+
+/// A data directory was copied with its file, and both run: Kolibri #8824. The one that a third node did not hear of first
+/// learns it, goes on as another replica, and the other nodes are not disturbed.
+#[tokio::test]
+async fn a_cloned_directory_is_noticed_and_goes_on_under_another_name() {
+    let mut net = Network::of(3).await;
+    let ana = patient(&net.nodes[0], 30_111_222).await;
+    net.heal().await;
+    let files = ["islet.db", "replica.lease", "audit.head"];
+    let image = net.stop(0, |dir| {
+        files.map(|file| std::fs::read(dir.join(file)).unwrap())
+    });
+    net.start(0).await;
+    let twin = tempfile::tempdir().unwrap();
+    for (file, bytes) in files.iter().zip(image) {
+        std::fs::write(twin.path().join(file), bytes).unwrap();
+    }
+    let signer = islet_sync::chain::Signer::from_seed(&[0; 32]).unwrap();
+    let clock = Arc::new(ManualClock::at(NOW));
+    let twin = Arc::new(testing::app_in(twin.path(), signer, clock));
+    reading(&net.nodes[0], &ana, 100.0, at(9)).await;
+    reading(&twin, &ana, 200.0, at(8)).await;
+    // The second node hears the first, the third one the copy.
+    pull(&net.nodes[1], &net.nodes[0]).await;
+    pull(&net.nodes[2], &twin).await;
+    reading(&net.nodes[2], &ana, 300.0, at(7)).await;
+    // They meet: neither takes the other's version, what they wrote themselves travels on.
+    for _ in 0..3 {
+        pull(&net.nodes[1], &net.nodes[2]).await;
+        pull(&net.nodes[2], &net.nodes[1]).await;
+    }
+    // The copy meets one that knows the other version, and learns what it is.
+    let old = replica_of(&twin).await;
+    pull(&twin, &net.nodes[1]).await;
+    let new = replica_of(&twin).await;
+    assert_ne!(old, new);
+    let id = reading(&twin, &ana, 400.0, at(6)).await;
+    assert_eq!(id >> 32, i64::from(new.get()));
+    // What it writes now is stored elsewhere, and waits there for the version of the log that it had seen.
+    pull(&net.nodes[1], &twin).await;
+    let logs = net.nodes[1]
+        .store
+        .read(|tx| Ok::<_, Error>(logs::known(tx)?))
+        .await
+        .unwrap();
+    let stored = logs
+        .iter()
+        .find(|log| log.introduction.number == new)
+        .unwrap();
+    assert!(stored.head.seq > 0 && stored.applied == 0, "{stored:?}");
+    // Those who know one version only are not disturbed.
+    reading(&net.nodes[0], &ana, 500.0, at(5)).await;
+    pull(&net.nodes[1], &net.nodes[0]).await;
+    assert_eq!(
+        digests(&net.nodes[1]).await["reading"],
+        digests(&net.nodes[0]).await["reading"]
+    );
+}
+
+async fn replica_of(app: &App) -> ReplicaNumber {
+    app.store
+        .read(|tx| Ok::<_, Error>(replica::number(tx)?))
+        .await
+        .unwrap()
+}
