@@ -23,6 +23,8 @@ pub const BODIES_BYTES_MAX: usize = 4 << 20;
 /// Answers in memory at once, bytes, over all connections: four of the largest
 /// ([`LEGACY_READINGS_MAX`] readings are up to 7 MB), or a thousand of what a phone keeps.
 pub const ANSWERS_BYTES_MAX: usize = 32 << 20;
+/// Bytes of a large answer that are handed to a connection at once.
+pub const ANSWER_PIECE_BYTES: usize = 16 * 1024;
 /// Answers of up to this many bytes do not count. [`CONNECTIONS_MAX`] times [`H2_STREAMS_MAX`] of them
 /// are as much again as those that do.
 pub const ANSWER_BYTES_FREE: usize = 16 * 1024;

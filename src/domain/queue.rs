@@ -168,13 +168,13 @@ pub struct Prioritized {
     pub reason: String,
 }
 
-/// Puts entries in the order in which they are looked at: by placement, but for the waiting who go
-/// before others.
+/// Puts entries, which are in the order in which their patients asked, in the order in which they are looked at: the
+/// waiting who go before others come first. A placement does not tell who asked first: it begins with the replica's number.
 pub fn sort(entries: &mut [QueueEntry]) {
     entries.sort_by_key(|entry| {
         let waits = entry.state == QueueState::Pending;
         let priority = if waits { entry.priority } else { 0 };
-        (Reverse(priority), entry.placement)
+        Reverse(priority)
     });
 }
 

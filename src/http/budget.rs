@@ -86,13 +86,23 @@ pub async fn answers(State(budget): State<Budget>, request: Request, next: Next)
         return response;
     }
     match take(&budget.answers, bytes) {
-        Some(held) => response.map(|inner| Body::new(HeldBody { inner, _held: held })),
+        Some(held) => response.map(|inner| {
+            Body::new(HeldBody {
+                inner,
+                rest: Bytes::new(),
+                _held: held,
+            })
+        }),
         None => ApiError::new(Error::Busy, &actor).into_response(),
     }
 }
 
+/// Hands its bytes out in small pieces: over HTTP/1 hyper takes as much as a piece into its own buffer at once,
+/// and with the last one the budget is free again.
 struct HeldBody {
     inner: Body,
+    /// What came out of `inner` and was not handed out yet.
+    rest: Bytes,
     _held: OwnedSemaphorePermit,
 }
 
@@ -104,15 +114,34 @@ impl HttpBody for HeldBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        Pin::new(&mut self.inner).poll_frame(cx)
+        if self.rest.is_empty() {
+            let next = match Pin::new(&mut self.inner).poll_frame(cx) {
+                Poll::Ready(Some(Ok(frame))) => frame,
+                other => return other,
+            };
+            match next.into_data() {
+                Ok(data) => self.rest = data,
+                Err(trailers) => return Poll::Ready(Some(Ok(trailers))),
+            }
+        }
+        let piece = self.rest.len().min(limits::ANSWER_PIECE_BYTES);
+        let piece = self.rest.split_to(piece);
+        Poll::Ready(Some(Ok(Frame::data(piece))))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream()
+        self.rest.is_empty() && self.inner.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.inner.size_hint()
+        let rest = self.rest.len() as u64;
+        let inner = self.inner.size_hint();
+        let mut hint = SizeHint::new();
+        hint.set_lower(rest + inner.lower());
+        if let Some(upper) = inner.upper() {
+            hint.set_upper(rest + upper);
+        }
+        hint
     }
 }
 

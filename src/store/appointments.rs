@@ -90,6 +90,7 @@ pub fn of_patient(
     patient_id: i64,
     limit: u32,
 ) -> Result<Vec<Appointment>, StoreError> {
+    let patient_id = super::patients::resolve(tx, patient_id)?;
     let sql = format!("{APPOINTMENT_SELECT} WHERE patient_id = ? ORDER BY id DESC LIMIT ?");
     let mut found = all(
         tx,

@@ -8,7 +8,7 @@ use rusqlite::{Row, params};
 
 use super::entity::PATIENT;
 use super::tx::{Read, all, one};
-use super::{StoreError, WriteTx};
+use super::{StoreError, WriteTx, twins};
 use crate::domain::patient::{NewPatient, Patient, PatientPatch};
 use crate::domain::streak::{Counters, READINGS_A_DAY};
 use crate::domain::time::Timestamp;
@@ -78,6 +78,7 @@ pub fn insert(
 /// # Errors
 /// When a unique field is taken or the disk fails.
 pub fn update(tx: &mut WriteTx<'_>, id: i64, patch: &PatientPatch) -> Result<(), StoreError> {
+    let id = resolve(tx, id)?;
     let mut values: Vec<(&'static str, Value<'_>)> = Vec::new();
     if let Some(name) = &patch.name {
         values.push(("name", name.into()));
@@ -115,6 +116,7 @@ pub fn set_password(
     hash: &str,
     reset_required: bool,
 ) -> Result<(), StoreError> {
+    let id = resolve(tx, id)?;
     tx.end_sessions();
     let now = tx.now();
     tx.update(
@@ -128,11 +130,21 @@ pub fn set_password(
     )
 }
 
+/// The id that stands for a person: of one who was registered on two nodes that were cut off from each
+/// other, the smaller of both.
+///
+/// # Errors
+/// When the disk fails.
+pub fn resolve(tx: &impl Read, id: i64) -> Result<i64, StoreError> {
+    twins::patient(tx, id)
+}
+
 /// One patient.
 ///
 /// # Errors
 /// When the disk fails.
 pub fn by_id(tx: &impl Read, id: i64) -> Result<Option<Patient>, StoreError> {
+    let id = resolve(tx, id)?;
     let today = tx.now().day();
     one(tx, &format!("{SELECT} WHERE p.id = ?"), [id], |row| {
         from_row(row, today)
@@ -145,9 +157,12 @@ pub fn by_id(tx: &impl Read, id: i64) -> Result<Option<Patient>, StoreError> {
 /// When the disk fails.
 pub fn by_dni(tx: &impl Read, dni: &str) -> Result<Option<Patient>, StoreError> {
     let today = tx.now().day();
-    one(tx, &format!("{SELECT} WHERE p.dni = ?"), [dni], |row| {
-        from_row(row, today)
-    })
+    one(
+        tx,
+        &format!("{SELECT} WHERE p.dni = ? ORDER BY p.id LIMIT 1"),
+        [dni],
+        |row| from_row(row, today),
+    )
 }
 
 /// Whether there is such a patient.
@@ -164,7 +179,10 @@ pub fn exists(tx: &impl Read, id: i64) -> Result<bool, StoreError> {
 /// When the disk fails.
 pub fn list(tx: &impl Read, after: i64, limit: u32) -> Result<Vec<Patient>, StoreError> {
     let today = tx.now().day();
-    let sql = format!("{SELECT} WHERE p.id > ? ORDER BY p.id LIMIT ?");
+    let sql = format!(
+        "{SELECT} WHERE p.id > ? AND NOT EXISTS (SELECT 1 FROM patient_link WHERE alias = p.id)
+         ORDER BY p.id LIMIT ?"
+    );
     all(tx, &sql, params![after, limit], |row| from_row(row, today))
 }
 
@@ -182,6 +200,7 @@ pub fn login(tx: &impl Read, name: &str) -> Result<Option<PatientLogin>, StoreEr
 /// # Errors
 /// When the disk fails.
 pub fn login_by_id(tx: &impl Read, id: i64) -> Result<Option<PatientLogin>, StoreError> {
+    let id = resolve(tx, id)?;
     login_where(tx, "id", id)
 }
 
@@ -192,9 +211,9 @@ fn login_where(
 ) -> Result<Option<PatientLogin>, StoreError> {
     let sql = format!(
         "SELECT id, dni, email, blocked, password_hash, password_reset_required
-         FROM patient WHERE {column} = ?"
+         FROM patient WHERE {column} = ? ORDER BY id LIMIT 1"
     );
-    one(tx, &sql, [value], |row| {
+    let found = one(tx, &sql, [value], |row| {
         Ok(PatientLogin {
             id: row.get(0)?,
             dni: row.get(1)?,
@@ -203,7 +222,16 @@ fn login_where(
             password_hash: row.get(4)?,
             password_reset_required: row.get(5)?,
         })
-    })
+    })?;
+    // Whoever was registered twice may use either e-mail address with its password, and is one patient.
+    found
+        .map(|login: PatientLogin| {
+            Ok(PatientLogin {
+                id: resolve(tx, login.id)?,
+                ..login
+            })
+        })
+        .transpose()
 }
 
 /// A field that must be unique, to be asked for with [`taken`].
@@ -241,6 +269,7 @@ pub fn taken(
 /// # Errors
 /// When the disk fails or there is no such patient.
 pub fn counters(tx: &impl Read, id: i64) -> Result<Counters, StoreError> {
+    let id = resolve(tx, id)?;
     let sql = "SELECT times_measured, streak, max_streak, streak_last_day FROM patient_counter
                WHERE patient_id = ?";
     let found = one(tx, sql, [id], |row| counters_from_row(row, 0))?;
@@ -252,6 +281,7 @@ pub fn counters(tx: &impl Read, id: i64) -> Result<Counters, StoreError> {
 /// # Errors
 /// When the disk fails.
 pub fn readings_on(tx: &impl Read, id: i64, day: Date) -> Result<i64, StoreError> {
+    let id = resolve(tx, id)?;
     let sql = "SELECT readings FROM patient_day WHERE patient_id = ? AND day = ?";
     Ok(one(tx, sql, params![id, day.to_string()], |row| row.get(0))?.unwrap_or(0))
 }
@@ -261,6 +291,7 @@ pub fn readings_on(tx: &impl Read, id: i64, day: Date) -> Result<i64, StoreError
 /// # Errors
 /// When the disk fails.
 pub fn count_reading(tx: &mut WriteTx<'_>, id: i64, day: Date) -> Result<(), StoreError> {
+    let id = resolve(tx, id)?;
     let sql = "INSERT INTO patient_day (patient_id, day, readings) VALUES (?, ?, 1)
                ON CONFLICT DO UPDATE SET readings = readings + 1 RETURNING readings";
     let that_day = one(tx, sql, params![id, day.to_string()], |row| row.get(0))?.unwrap_or(1);

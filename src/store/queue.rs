@@ -210,7 +210,9 @@ pub fn live_entries(
     tx: &impl Read,
     state: Option<QueueState>,
 ) -> Result<Vec<QueueEntry>, StoreError> {
-    let sql = format!("{ENTRY} {BY_LIVE} WHERE {LIVE} AND state = coalesce(?, state) ORDER BY id");
+    let sql = format!(
+        "{ENTRY} {BY_LIVE} WHERE {LIVE} AND state = coalesce(?, state) ORDER BY created_at, id"
+    );
     all(tx, &sql, [state.map(QueueState::as_str)], from_row)
 }
 
@@ -238,7 +240,8 @@ pub fn prioritized(tx: &impl Read) -> Result<Vec<Prioritized>, StoreError> {
 pub fn rank(tx: &impl Read, entry: &QueueEntry) -> Result<i64, StoreError> {
     let sql = format!(
         "SELECT count(*) FROM queue_entry {BY_LIVE} WHERE {LIVE} AND state = 'PENDING'
-         AND (priority > ?1 OR (priority = ?1 AND id < ?2))"
+         AND (priority > ?1 OR (priority = ?1 AND (created_at, id) <
+           (SELECT created_at, id FROM queue_entry WHERE id = ?2)))"
     );
     Ok(one(tx, &sql, [entry.priority, entry.placement], |row| {
         row.get(0)

@@ -7,7 +7,7 @@ use rusqlite::{Row, params};
 
 use super::entity::READING;
 use super::tx::{Read, all, one};
-use super::{StoreError, WriteTx};
+use super::{StoreError, WriteTx, patients};
 use crate::domain::glucose::{NewReading, Reading, ReadingType, Source};
 use crate::domain::time::Timestamp;
 
@@ -22,8 +22,8 @@ const SAME: &str = "SELECT id, patient_id, glucose_mg_dl, reading_type, measured
     FROM reading WHERE patient_id = ? AND measured_at = ? AND glucose_mg_dl = ? AND reading_type = ?
     AND source = ? AND notes IS ? AND (status = 1 OR source <> 2) ORDER BY status, id LIMIT 1";
 const NEWEST: &str = "SELECT * FROM (SELECT id, patient_id, glucose_mg_dl, reading_type,
-    measured_at, notes FROM reading WHERE patient_id = ? AND measured_at BETWEEN ? AND ?
-    AND status = 1 ORDER BY measured_at DESC LIMIT ?) ORDER BY id";
+    measured_at, notes, recorded_at FROM reading WHERE patient_id = ? AND measured_at BETWEEN ? AND ?
+    AND status = 1 ORDER BY measured_at DESC LIMIT ?) ORDER BY recorded_at, id";
 const NEWEST_OF_ALL: &str = "SELECT * FROM (SELECT id, patient_id, glucose_mg_dl, reading_type,
     measured_at, notes FROM reading WHERE id <= ? AND status = 1 ORDER BY id DESC LIMIT ?)
     ORDER BY id";
@@ -51,11 +51,12 @@ pub fn insert_recorded(
     measured_at: Timestamp,
     recorded_at: Timestamp,
 ) -> Result<i64, StoreError> {
-    let again = knows_same(tx, new, measured_at)?;
+    let patient_id = patients::resolve(tx, new.patient_id)?;
+    let again = knows_same(tx, patient_id, new, measured_at)?;
     tx.insert(
         &READING,
         &[
-            new.patient_id.into(),
+            patient_id.into(),
             new.glucose.mg_dl().into(),
             new.reading_type.code().into(),
             (new.source as i64).into(),
@@ -71,6 +72,7 @@ pub fn insert_recorded(
 /// Whether there is a reading that was made with the same values: the new one is another then, on all nodes.
 fn knows_same(
     tx: &impl Read,
+    patient_id: i64,
     new: &NewReading,
     measured_at: Timestamp,
 ) -> Result<bool, StoreError> {
@@ -80,7 +82,7 @@ fn knows_same(
                AND coalesce(o.reading_type, r.reading_type) = ?
                AND iif(o.reading_id IS NULL, r.notes, o.notes) IS ? LIMIT 1";
     let parameters = params![
-        new.patient_id,
+        patient_id,
         measured_at.0,
         new.source as i64,
         new.glucose.mg_dl(),
@@ -177,7 +179,7 @@ pub fn find_corrected(
 }
 
 /// The `limit` readings of a patient with the newest times within `times` (milliseconds), in the
-/// order of their ids. The cost is that of the page, however many readings there are.
+/// order in which they were recorded. The cost is that of the page, however many readings there are.
 ///
 /// # Errors
 /// When the disk fails.
@@ -187,6 +189,7 @@ pub fn newest(
     times: RangeInclusive<i64>,
     limit: u32,
 ) -> Result<Vec<Reading>, StoreError> {
+    let patient_id = patients::resolve(tx, patient_id)?;
     let parameters = params![patient_id, times.start(), times.end(), limit];
     all(tx, NEWEST, parameters, from_row)
 }

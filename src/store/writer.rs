@@ -219,7 +219,7 @@ impl Writer {
         if self
             .lease
             .outside
-            .is_none_or(|outside| outside.replica == id)
+            .is_some_and(|outside| outside.replica == id)
         {
             return Ok(());
         }

@@ -295,6 +295,7 @@ async fn a_reading_that_reached_two_nodes_is_one() {
 #[tokio::test]
 async fn a_person_registered_twice_is_one_patient_with_both_histories() {
     let net = Network::of(3).await;
+    let doctor = staff(&net.nodes[0], "dra.paz").await;
     let (here, there) = (
         patient(&net.nodes[1], 30_111_222).await,
         patient(&net.nodes[2], 30_111_222).await,
@@ -310,6 +311,15 @@ async fn a_person_registered_twice_is_one_patient_with_both_histories() {
     assert_eq!(rows["reading"].len(), 3, "{:#?}", rows["reading"]);
     let mine = readings::mine(&net.nodes[2], &here, false).await.unwrap();
     assert_eq!(mine.len(), 3);
+    // What comes in under the id that no longer has a history of its own is that patient's too, on all nodes.
+    reading(&net.nodes[2], &there, 66.0, at(0)).await;
+    net.heal().await;
+    net.assert_same().await;
+    let mine = readings::mine(&net.nodes[0], &here, false).await.unwrap();
+    assert_eq!(mine.len(), 4);
+    assert_eq!(mine.last().unwrap().glucose_mg_dl, 66.0, "the newest comes last");
+    let all = crate::service::patients::list(&net.nodes[0], &doctor).await.unwrap();
+    assert_eq!(all.len(), 1);
 }
 
 #[tokio::test]
@@ -481,6 +491,9 @@ async fn a_copied_database_is_another_replica() {
     let id = reading(&net.nodes[0], &ana, 100.0, at(1)).await;
     assert_ne!(id >> 32, 0);
     assert_eq!(digests(&net.nodes[0]).await["member"].len(), 2);
+    // Once, and not at every start.
+    net.stop(0, |_| ());
+    assert_eq!(net.start(0).await, None);
 }
 
 /// Staff type in again what was marked as an error: they mean another reading, on every node.
