@@ -8,10 +8,10 @@ use rusqlite::{Row, params};
 
 use super::entity::PATIENT;
 use super::tx::{Read, all, one};
-use super::{StoreError, WriteTx};
+use super::{StoreError, WriteTx, twins};
 use crate::domain::patient::{NewPatient, Patient, PatientPatch};
 use crate::domain::streak::{Counters, READINGS_A_DAY};
-use crate::domain::time::Timestamp;
+use crate::domain::time::{Timestamp, day_of, number_of};
 
 const SELECT: &str =
     "SELECT p.id, p.dni, p.name, p.surname, p.email, p.tidepool, p.hospital_account,
@@ -251,8 +251,8 @@ pub fn counters(tx: &impl Read, id: i64) -> Result<Counters, StoreError> {
 /// # Errors
 /// When the disk fails.
 pub fn readings_on(tx: &impl Read, id: i64, day: Date) -> Result<i64, StoreError> {
-    let sql = "SELECT readings FROM patient_day WHERE patient_id = ? AND day = ?";
-    Ok(one(tx, sql, params![id, day.to_string()], |row| row.get(0))?.unwrap_or(0))
+    let sql = "SELECT readings FROM patient_day WHERE patient_id = ? AND day_number = ?";
+    Ok(one(tx, sql, [id, number_of(day)], |row| row.get(0))?.unwrap_or(0))
 }
 
 /// Counts a new reading.
@@ -260,41 +260,42 @@ pub fn readings_on(tx: &impl Read, id: i64, day: Date) -> Result<i64, StoreError
 /// # Errors
 /// When the disk fails.
 pub fn count_reading(tx: &mut WriteTx<'_>, id: i64, day: Date) -> Result<(), StoreError> {
-    let sql = "INSERT INTO patient_day (patient_id, day, readings) VALUES (?, ?, 1)
-               ON CONFLICT DO UPDATE SET readings = readings + 1 RETURNING readings";
-    let that_day = one(tx, sql, params![id, day.to_string()], |row| row.get(0))?.unwrap_or(1);
-    if that_day == READINGS_A_DAY {
-        let mut counters = counters(tx, id)?;
-        let clock_was_set_back = counters.last_day.is_some_and(|last| day <= last);
-        counters.record(day, that_day);
-        if clock_was_set_back {
-            counters = rebuild(tx, id, counters.times_measured)?;
-        }
-        return save_counters(tx, id, &counters);
-    }
-    // All readings of a day but the fourth move no streak.
-    let sql = "UPDATE patient_counter SET times_measured = times_measured + 1 WHERE patient_id = ?";
-    tx.local(sql, [id])?;
-    Ok(())
+    count_past_readings(tx, id, &BTreeMap::from([(number_of(day), 1)]))
 }
 
-/// Counts readings that were recorded on these days, which may be any days of the past.
+/// Counts readings that were recorded on days of these numbers, which may be any days of the past.
 ///
 /// # Errors
 /// When the disk fails.
 pub fn count_past_readings(
     tx: &mut WriteTx<'_>,
     id: i64,
-    days: &BTreeMap<Date, i64>,
+    days: &BTreeMap<i64, i64>,
 ) -> Result<(), StoreError> {
-    let sql = "INSERT INTO patient_day (patient_id, day, readings) VALUES (?1, ?2, ?3)
-               ON CONFLICT DO UPDATE SET readings = readings + ?3";
+    let sql = "INSERT INTO patient_day (day_number, patient_id, readings) VALUES (?1, ?2, ?3)
+               ON CONFLICT DO UPDATE SET readings = readings + ?3 RETURNING readings";
+    let mut full = Vec::new();
     for (day, readings) in days {
-        tx.local(sql, params![id, day.to_string(), readings])?;
+        let that_day: i64 = one(tx, sql, [*day, id, *readings], |row| row.get(0))?.unwrap_or(0);
+        if that_day >= READINGS_A_DAY && that_day - readings < READINGS_A_DAY {
+            full.push(day_of(*day));
+        }
     }
-    let times_measured = counters(tx, id)?.times_measured + days.values().sum::<i64>();
-    // Not counted on: the days may come before, between or after those that are there.
-    let counters = rebuild(tx, id, times_measured)?;
+    let new = days.values().sum::<i64>();
+    let Some(first) = full.first() else {
+        // Days that do not become full move no streak.
+        let sql = "UPDATE patient_counter SET times_measured = times_measured + ? WHERE patient_id = ?";
+        tx.local(sql, [new, id])?;
+        return Ok(());
+    };
+    let mut counters = counters(tx, id)?;
+    counters.times_measured += new;
+    if counters.last_day.is_none_or(|last| last < *first) {
+        full.into_iter().for_each(|day| counters.count_day(day));
+    } else {
+        // They lie before or between those that are there.
+        counters = rebuild(tx, id, counters.times_measured)?;
+    }
     save_counters(tx, id, &counters)
 }
 
@@ -303,9 +304,9 @@ pub fn count_past_readings(
 /// # Errors
 /// When the disk fails.
 pub fn uncount_reading(tx: &mut WriteTx<'_>, id: i64, day: Date) -> Result<(), StoreError> {
-    let sql = "UPDATE patient_day SET readings = readings - 1 WHERE patient_id = ? AND day = ?
+    let sql = "UPDATE patient_day SET readings = readings - 1 WHERE patient_id = ? AND day_number = ?
                AND readings > 0 RETURNING readings";
-    let left: Option<i64> = one(tx, sql, params![id, day.to_string()], |row| row.get(0))?;
+    let left: Option<i64> = one(tx, sql, [id, number_of(day)], |row| row.get(0))?;
     let mut counters = counters(tx, id)?;
     counters.times_measured -= 1;
     if left == Some(READINGS_A_DAY - 1) {
@@ -316,16 +317,16 @@ pub fn uncount_reading(tx: &mut WriteTx<'_>, id: i64, day: Date) -> Result<(), S
 
 /// Counts everything again from the readings, when rows of two patients became one's.
 pub(super) fn recount(tx: &WriteTx<'_>, id: i64) -> Result<(), StoreError> {
-    tx.local("DELETE FROM patient_day WHERE patient_id = ?", [id])?;
+    twins::forget_days(tx, id)?;
     let sql = "SELECT recorded_at FROM reading WHERE patient_id = ? AND status = 1";
     let recorded: Vec<i64> = all(tx, sql, [id], |row| row.get(0))?;
-    let mut days: BTreeMap<Date, i64> = BTreeMap::new();
+    let mut days: BTreeMap<i64, i64> = BTreeMap::new();
     for at in recorded {
-        *days.entry(Timestamp(at).day()).or_default() += 1;
+        *days.entry(Timestamp(at).day_number()).or_default() += 1;
     }
-    let sql = "INSERT INTO patient_day (patient_id, day, readings) VALUES (?, ?, ?)";
+    let sql = "INSERT INTO patient_day (patient_id, day_number, readings) VALUES (?, ?, ?)";
     for (day, readings) in &days {
-        tx.local(sql, params![id, day.to_string(), readings])?;
+        tx.local(sql, [id, *day, *readings])?;
     }
     let sql = "SELECT former_times_measured FROM patient WHERE id = ?";
     let former: i64 = one(tx, sql, [id], |row| row.get(0))?.unwrap_or(0);
@@ -337,10 +338,11 @@ pub(super) fn recount(tx: &WriteTx<'_>, id: i64) -> Result<(), StoreError> {
 fn rebuild(tx: &impl Read, id: i64, times_measured: i64) -> Result<Counters, StoreError> {
     let sql = "SELECT former_max_streak FROM patient WHERE id = ?";
     let former_max = one(tx, sql, [id], |row| row.get(0))?.unwrap_or(0);
-    let sql = "SELECT day FROM patient_day WHERE patient_id = ? AND readings >= ? ORDER BY day";
-    let days: Vec<String> = all(tx, sql, [id, READINGS_A_DAY], |row| row.get(0))?;
-    let days = days.iter().filter_map(|day| day.parse().ok());
-    Ok(Counters::rebuild(times_measured, former_max, days))
+    // As in the index.
+    const { assert!(READINGS_A_DAY == 4) };
+    let sql = "SELECT day_number FROM patient_day WHERE patient_id = ? AND readings >= 4 ORDER BY day_number";
+    let days: Vec<i64> = all(tx, sql, [id], |row| row.get(0))?;
+    Ok(Counters::rebuild(times_measured, former_max, days.into_iter().map(day_of)))
 }
 
 fn save_counters(tx: &WriteTx<'_>, id: i64, counters: &Counters) -> Result<(), StoreError> {

@@ -9,8 +9,9 @@ use islet_sync::op::Value;
 use rusqlite::params;
 
 use super::StoreError;
+use super::reading_rows::FIELDS;
 use super::rows::Rows;
-use super::tx::{Bind, Read, all, one};
+use super::tx::{Bind, Read, all, one, prepared};
 
 /// The patient that this id means.
 pub(super) fn patient(tx: &impl Read, id: i64) -> Result<i64, StoreError> {
@@ -29,7 +30,7 @@ pub(super) fn reading(tx: &impl Read, id: i64) -> Result<i64, StoreError> {
 pub(super) fn enter_reading(
     rows: &mut Rows<'_>,
     id: i64,
-    values: &[Value<'_>],
+    values: &[&Value<'_>; FIELDS],
 ) -> Result<bool, StoreError> {
     let [
         patient_id,
@@ -40,10 +41,15 @@ pub(super) fn enter_reading(
         measured_at,
         _,
         notes,
-    ] = values
-    else {
-        return Err(StoreError::Damaged("a reading has other fields".into()));
-    };
+    ] = values;
+    if let (Value::Int(patient_id), Value::Int(measured_at)) = (patient_id, measured_at) {
+        let newest = rows.newest.clone();
+        let is_latest = newest.is_latest(rows, *patient_id, *measured_at)?;
+        newest.note_time(*patient_id, *measured_at);
+        if is_latest {
+            return Ok(true);
+        }
+    }
     // A corrected row no longer shows what it was made with; `reading_origin` does.
     let sql = "SELECT r.id FROM reading r LEFT JOIN reading_origin o ON o.reading_id = r.id
                WHERE r.patient_id = ? AND r.measured_at = ? AND r.source = ?
@@ -113,6 +119,10 @@ pub(super) fn enter_patient(
     let [first, others @ ..] = twins.as_slice() else {
         return Ok(());
     };
+    if !others.is_empty() {
+        rows.readings.forget_patients();
+        rows.newest.forget_times();
+    }
     for other in others {
         let sql = "INSERT INTO patient_link (alias, patient_id) VALUES (?1, ?2)
                    ON CONFLICT (alias) DO UPDATE SET patient_id = ?2";
@@ -123,6 +133,18 @@ pub(super) fn enter_patient(
         rows.ends_sessions = true;
         rows.recount.insert(*first);
     }
+    Ok(())
+}
+
+/// Removes the days of a patient, which are to be counted again.
+pub(super) fn forget_days(tx: &impl Read, patient_id: i64) -> Result<(), StoreError> {
+    // From day to day: rows of one day lie together, not those of one patient.
+    let sql = "DELETE FROM patient_day WHERE patient_id = ? AND day_number IN (
+                 WITH RECURSIVE stored(day) AS (SELECT min(day_number) FROM patient_day UNION ALL
+                   SELECT (SELECT min(day_number) FROM patient_day WHERE day_number > day) FROM stored
+                   WHERE day IS NOT NULL)
+                 SELECT day FROM stored)";
+    prepared(tx, sql)?.execute([patient_id])?;
     Ok(())
 }
 
@@ -137,9 +159,9 @@ fn adopt(rows: &mut Rows<'_>, alias: i64, patient_id: i64) -> Result<(), StoreEr
     for id in readings {
         adopt_reading(rows, id, patient_id)?;
     }
-    rows.execute("DELETE FROM patient_day WHERE patient_id = ?", [alias])?;
+    forget_days(rows, alias)?;
     rows.recount.extend([alias, patient_id]);
-    rows.counted.remove(&alias);
+    rows.readings.counted.remove(&alias);
     Ok(())
 }
 

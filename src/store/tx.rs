@@ -23,7 +23,9 @@ use rusqlite::{CachedStatement, Connection, OptionalExtension, ToSql, params, pa
 
 use super::audit::ChangeRef;
 use super::entity::{self, Entity};
+use super::lanes::Lanes;
 use super::marks::Marks;
+use super::newest::Newest;
 use super::rows::Rows;
 use super::{StoreError, audit, logs};
 use crate::domain::audit::Entry;
@@ -103,6 +105,10 @@ pub(super) struct LogState {
     pub(super) acknowledged: Acknowledged,
     /// Marks of stored logs.
     pub(super) marks: Marks,
+    /// How far the readings reach.
+    pub(super) newest: Newest,
+    /// Who waits for the writer.
+    lanes: Arc<Lanes>,
     /// Runs of others that were stored since the start.
     pub(super) stored_runs: u64,
     audit_seq: i64,
@@ -114,7 +120,7 @@ pub(super) struct LogState {
 }
 
 impl LogState {
-    pub(super) fn load(connection: &Connection) -> Result<Self, StoreError> {
+    pub(super) fn load(connection: &Connection, lanes: Arc<Lanes>) -> Result<Self, StoreError> {
         let sql = "SELECT number, hlc, change_seq, change_hash, audit_seq, audit_hash FROM replica";
         let (number, hlc, seq, hash, audit_seq, audit_hash) =
             connection.query_row(sql, [], |row| {
@@ -142,6 +148,8 @@ impl LogState {
             causality: Arc::new(causality),
             acknowledged: Acknowledged::default(),
             marks: Marks::default(),
+            newest: Newest::default(),
+            lanes,
             stored_runs: 0,
             audit_seq,
             audit_hash,
@@ -264,6 +272,9 @@ impl<'a> WriteTx<'a> {
     ) -> Result<i64, StoreError> {
         debug_assert_eq!(values.len(), entity.fields.len(), "{}", entity.name);
         let row = self.state.next_row(entity)?;
+        if entity.code == entity::READING.code {
+            self.note_reading(row, values);
+        }
         let id = Value::Int(row.get());
         prepared(self, entity::insert_sql(entity))?.execute(params_from_iter(
             std::iter::once(&id).chain(values).map(Bind),
@@ -271,6 +282,13 @@ impl<'a> WriteTx<'a> {
         let fields: Vec<_> = (1..).zip(values.iter().cloned()).collect();
         self.push(entity.code, Action::Create, row, &fields);
         Ok(row.get())
+    }
+
+    fn note_reading(&self, row: RowId, values: &[Value<'_>]) {
+        self.state.newest.note_id(row);
+        if let [Value::Int(patient_id), _, _, _, _, Value::Int(measured_at), ..] = values {
+            self.state.newest.note_time(*patient_id, *measured_at);
+        }
     }
 
     /// Sets columns of a replicated row, which must exist. What merges together with them is written
@@ -375,7 +393,7 @@ impl<'a> WriteTx<'a> {
     /// Writes an operation as a peer will: by the engine. It replaces all that is known here.
     fn write(&mut self, op: &Op<'_>) -> Result<(), StoreError> {
         let stamp = self.stamp();
-        let mut rows = Rows::new(self.connection, self.now);
+        let mut rows = Rows::new(self.connection, self.now, self.state.newest.clone());
         apply::apply(&mut rows, &Everything, stamp, op).map_err(|error| match error {
             ApplyError::State(error) => error,
             ApplyError::Refused(refusal) => StoreError::Damaged(refusal.to_string()),
@@ -407,6 +425,11 @@ impl<'a> WriteTx<'a> {
             }
         }
         self.change.push(entity, action, row, fields);
+    }
+
+    /// Whether a person waits for the writer. A job with much to do then leaves the rest to the next.
+    pub(super) fn somebody_waits(&self) -> bool {
+        self.state.lanes.somebody_waits()
     }
 
     pub(super) const fn state(&self) -> &LogState {
@@ -541,9 +564,16 @@ pub(super) fn prepared<'a>(
     tx: &'a impl Read,
     sql: &str,
 ) -> Result<CachedStatement<'a>, StoreError> {
+    prepared_for(tx.connection(), sql)
+}
+
+/// The same, to be kept for several uses within one transaction.
+pub(super) fn prepared_for<'a>(
+    connection: &'a Connection,
+    sql: &str,
+) -> Result<CachedStatement<'a>, StoreError> {
     #[cfg(test)]
     SEEN.with_borrow_mut(|seen| seen.insert(sql.to_owned()));
-    let connection = tx.connection();
     if connection.is_autocommit() {
         // A full disk made SQLite undo everything. Whoever overlooked that must not go on: each
         // statement would be a transaction of its own, without an audit entry.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use islet_sync::frame::Kind;
 
 use super::*;
+use crate::store::StoreError;
 use crate::clock::{Clock, ManualClock};
 use crate::domain::account::{Email, Username};
 use crate::domain::actor::{Role, Who};
