@@ -157,7 +157,7 @@ pub(crate) struct Logs {
 
 /// Without any readings: who writes.
 pub(crate) fn authors() -> [Author; 2] {
-    [Author::new(0x12_3456, 11), Author::new(0x0a_bcde, 12)]
+    [Author::new(0x3456, 11), Author::new(0x5bcd, 12)]
 }
 
 pub(crate) fn logs(load: Load, count: usize, now_ms: i64) -> Logs {

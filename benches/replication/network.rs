@@ -53,10 +53,11 @@ pub(crate) async fn quiet(dir: &Path) {
     let (a, b) = (dir.join("a"), dir.join("b"));
     let now_ms = node::now_ms();
     node::create(&b, 5, now_ms - 1_000);
+    let (any, port) = (SocketAddr::from(([127, 0, 0, 1], 0)), free_port());
     let others = [(b.clone(), "127.0.0.1:1".to_owned())];
-    node::found(&a, now_ms - 1_000, Vec::new(), &data::authors(), &others).await;
-    let any = SocketAddr::from(([127, 0, 0, 1], 0));
-    let founder = Serving::start(node::open(&a, Arc::new(SystemClock)), &a, any);
+    let authors = data::authors();
+    node::found(&a, now_ms - 1_000, vec![port.to_string()], &authors, &others).await;
+    let founder = Serving::start(node::open(&a, Arc::new(SystemClock)), &a, port);
     let app = node::open(&b, Arc::new(SystemClock));
     node::adopt(&app, &b, &a, &founder.address.to_string()).await;
     let second = Serving::start(app, &b, any);
@@ -81,6 +82,10 @@ pub(crate) async fn quiet(dir: &Path) {
     figure("payload", bytes.len() as f64);
     second.stop().await;
     founder.stop().await;
+}
+
+fn free_port() -> SocketAddr {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 
 async fn sync(from: &Serving) -> islet::peer::manual::SyncReport {
@@ -110,10 +115,7 @@ fn written_bytes() -> u64 {
 /// From a commit at one of five nodes until the other four have it.
 pub(crate) async fn converge(dir: &Path, writes: usize) {
     let dirs: Vec<PathBuf> = (0..NODES).map(|at| dir.join(format!("n{at}"))).collect();
-    let ports: Vec<_> = (0..NODES)
-        .map(|_| std::net::TcpListener::bind("127.0.0.1:0").unwrap())
-        .map(|socket| socket.local_addr().unwrap())
-        .collect();
+    let ports: Vec<_> = (0..NODES).map(|_| free_port()).collect();
     let now_ms = node::now_ms();
     let load = Load::Sticks;
     let logs = data::logs(load, 1, now_ms);
