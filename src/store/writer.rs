@@ -60,7 +60,7 @@ impl Writer {
         Ok(Self {
             state: LogState::load(&connection, Arc::clone(&lanes))?,
             audit_head: AuditHead::open(dir, &connection)?,
-            wal: Wal::watch(&mut connection)?,
+            wal: Wal::watch(&mut connection, path, &space)?,
             connection,
             commits: watch::Sender::new(0),
             audit_key,
