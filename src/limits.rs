@@ -391,9 +391,11 @@ pub const SYNC_LOOK_EVERY: Duration = Duration::from_millis(50);
 pub const OUTGOING_FRAMES_MAX: usize = 4;
 /// How often a run is checked again because its log moved on under it.
 pub const INGEST_ATTEMPTS: u32 = 3;
-/// Operations of others that are applied in one transaction: some ten milliseconds, for which a nurse's write
-/// may have to wait.
-pub const APPLY_OPS: usize = 1024;
+/// Operations of others that are applied in one transaction when nobody waits. More of them change few pages more,
+/// and a commit writes whole pages.
+pub const APPLY_OPS: usize = 4096;
+/// Operations after which the writer looks whether a person waits: about a millisecond.
+pub const APPLY_LOOK_OPS: usize = 64;
 /// Changes that make a segment. Fewer would waste signatures, more would be read from the table too often.
 pub const SEAL_CHANGES: u64 = 1024;
 /// Nodes on the LAN whose announcements are remembered: more than one network has, and a flood of

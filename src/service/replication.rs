@@ -13,7 +13,8 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::sync::Arc;
 
-use islet_sync::chain::{Head, SignedHead};
+use islet_sync::causality::{Mark, mark};
+use islet_sync::chain::{Hash, Head, SignedHead};
 use islet_sync::dot::VersionVector;
 use islet_sync::exchange::{
     Hello, Introduction, PROTOCOL, Position, Rejected, Seal, Vector, check_run, is_fork,
@@ -22,7 +23,7 @@ use islet_sync::frame::{Frame, Kind};
 use islet_sync::hlc::Hlc;
 use islet_sync::id::ReplicaNumber;
 use islet_sync::incarnation::{Decision, Reason, on_witness};
-use islet_sync::segment::{self, Change, Segment};
+use islet_sync::segment::{self, Change};
 use islet_sync::varint::{put_i64, put_u64, take_i64, take_u64};
 use tokio::sync::{mpsc, watch};
 
@@ -35,6 +36,7 @@ use super::{App, Error};
 use crate::domain::actor::Actor;
 use crate::domain::audit::{Entry, Object};
 use crate::limits;
+use crate::store::incoming::Decoded;
 use crate::store::logs::{self, KnownLog, Run};
 use crate::store::{
     Lane, Read, StoreError, incoming, members as member_rows, queue, replica, rights,
@@ -368,7 +370,7 @@ struct Checked {
     log: KnownLog,
     run: Run,
     hlc: Hlc,
-    segment: Segment,
+    decoded: Arc<Decoded>,
     end: SignedHead,
 }
 
@@ -406,7 +408,12 @@ async fn ingest_run(app: &App, peer: u32, payload: Vec<u8>) -> Result<(), Error>
             Err(Refused::Damaged) => return Err(DAMAGED_FRAME),
             Ok(checked) => checked,
         };
-        if store_checked(app, checked).await? {
+        let (decoded, seqs) = (Arc::clone(&checked.decoded), checked.run.seqs);
+        if let Some(applied) = store_checked(app, checked).await? {
+            let new = usize::try_from(seqs.1 + 1 - seqs.0).unwrap_or_default();
+            if applied > 0 {
+                apply_rest(app, number, &decoded, new.saturating_sub(applied)).await?;
+            }
             return catch_up(app).await;
         }
     }
@@ -555,24 +562,36 @@ fn check(
         bytes,
         signature: seal.signature,
     };
+    let marks = (first_seq, marks(&log.head, &digests[known..]));
+    let decoded = Arc::new(Decoded { segment, marks });
     Ok(Checked {
         log,
         run,
         hlc,
-        segment,
+        decoded,
         end,
     })
 }
 
-/// Stores a run, and applies it at once as far as that goes. False when its log has moved on since.
-async fn store_checked(app: &App, checked: Checked) -> Result<bool, Error> {
+/// Marks of a log that follows `at`.
+fn marks(at: &Head, digests: &[Hash]) -> Vec<Mark> {
+    let heads = digests.iter().scan(*at, |head, digest| {
+        *head = head.append(digest);
+        Some(mark(&head.hash))
+    });
+    heads.collect()
+}
+
+/// Stores a run, and applies it at once as far as that goes. Answers with how many changes those were;
+/// `None` when its log has moved on since.
+async fn store_checked(app: &App, checked: Checked) -> Result<Option<usize>, Error> {
     app.store
         .write(Lane::Bulk, move |tx| {
             let Checked {
                 log,
                 run,
                 hlc,
-                segment,
+                decoded,
                 end,
             } = checked;
             let number = run.number;
@@ -583,11 +602,12 @@ async fn store_checked(app: &App, checked: Checked) -> Result<bool, Error> {
                 run.seqs.1
             );
             let stored = incoming::store_run(tx, &log, hlc, &run, &end)?;
-            if stored {
-                incoming::apply_run(tx, number, &segment, limits::APPLY_OPS)?;
-            }
+            let applied = match stored {
+                true => Some(incoming::apply_run(tx, number, &decoded)?),
+                false => None,
+            };
             let entry = Entry::new(&Actor::system(), "sync.store").detail(detail);
-            Ok::<_, Error>(tx.audit(&entry)?.with(stored))
+            Ok::<_, Error>(tx.audit(&entry)?.with(applied))
         })
         .await
 }
@@ -624,31 +644,49 @@ async fn catch_up_log(app: &App, log: &KnownLog) -> Result<bool, Error> {
         let Some((_, run)) = run else {
             return Ok(moved);
         };
-        let segment =
-            segment::decode(&run.bytes).map_err(|error| StoreError::Damaged(error.to_string()))?;
-        let segment = Arc::new(segment);
+        let decoded = Arc::new(Decoded::read(&run.bytes)?);
         while at < run.seqs.1 {
-            let job = Arc::clone(&segment);
-            let applied = app
-                .store
-                .write(Lane::Bulk, move |tx| {
-                    let done = incoming::apply_run(tx, number, &job, limits::APPLY_OPS)?;
-                    if done == 0 {
-                        return Err(Error::NotFound("nothing can be applied yet"));
-                    }
-                    let detail = format!("replica {}, {done} changes", number.get());
-                    Ok(tx
-                        .audit(&Entry::new(&Actor::system(), "sync.apply").detail(detail))?
-                        .with(done))
-                })
-                .await;
-            match applied {
-                Ok(done) => at += done as u64,
-                Err(Error::NotFound(_)) => return Ok(moved),
-                Err(error) => return Err(error),
+            match apply_more(app, number, &decoded).await? {
+                0 => return Ok(moved),
+                done => at += done as u64,
             }
             moved = true;
         }
+    }
+}
+
+/// Applies what is left of a run that came just now, as far as that goes.
+async fn apply_rest(
+    app: &App,
+    number: ReplicaNumber,
+    run: &Arc<Decoded>,
+    mut left: usize,
+) -> Result<(), Error> {
+    let _alone = app.applying.lock().await;
+    while left > 0 {
+        match apply_more(app, number, run).await? {
+            0 => break,
+            done => left = left.saturating_sub(done),
+        }
+    }
+    Ok(())
+}
+
+/// One transaction's worth of a run. Answers with how many changes were applied.
+async fn apply_more(app: &App, number: ReplicaNumber, run: &Arc<Decoded>) -> Result<usize, Error> {
+    let run = Arc::clone(run);
+    let applied = app.store.write(Lane::Bulk, move |tx| {
+        let done = incoming::apply_run(tx, number, &run)?;
+        if done == 0 {
+            return Err(Error::NotFound("nothing can be applied yet"));
+        }
+        let detail = format!("replica {}, {done} changes", number.get());
+        let entry = Entry::new(&Actor::system(), "sync.apply").detail(detail);
+        Ok(tx.audit(&entry)?.with(done))
+    });
+    match applied.await {
+        Err(Error::NotFound(_)) => Ok(0),
+        other => other,
     }
 }
 

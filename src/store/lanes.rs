@@ -50,6 +50,8 @@ pub(super) struct Outcome {
 #[derive(Default)]
 pub(super) struct Batch {
     pub(super) jobs: Vec<Job>,
+    /// The job is of the bulk lane.
+    pub(super) bulk: bool,
     pub(super) access: Vec<Access>,
     pub(super) uses: HashSet<SessionUse>,
 }
@@ -162,9 +164,10 @@ impl Lanes {
     pub(super) fn take(&self) -> Option<Batch> {
         let mut waiting = self.lock();
         loop {
-            if let Some(jobs) = waiting.take_jobs() {
+            if let Some((bulk, jobs)) = waiting.take_jobs() {
                 return Some(Batch {
                     jobs,
+                    bulk,
                     access: waiting.take_access(),
                     uses: std::mem::take(&mut waiting.uses),
                 });
@@ -177,6 +180,7 @@ impl Lanes {
                 Some(due) if due <= now || waiting.closed => {
                     return Some(Batch {
                         jobs: Vec::new(),
+                        bulk: false,
                         access: waiting.take_access(),
                         uses: std::mem::take(&mut waiting.uses),
                     });
@@ -196,6 +200,16 @@ impl Lanes {
         }
     }
 
+    /// Whether a person waits.
+    pub(super) fn somebody_waits(&self) -> bool {
+        !self.lock().interactive.is_empty()
+    }
+
+    /// One who waits, without waiting for one.
+    pub(super) fn pop_interactive(&self) -> Option<Job> {
+        self.lock().interactive.pop_front()
+    }
+
     /// Nothing is taken in any more; what waits is still handed out.
     pub(super) fn close(&self) {
         self.lock().closed = true;
@@ -209,19 +223,20 @@ impl Lanes {
 }
 
 impl Waiting {
-    fn take_jobs(&mut self) -> Option<Vec<Job>> {
+    /// And whether they are of the bulk lane.
+    fn take_jobs(&mut self) -> Option<(bool, Vec<Job>)> {
         let bulk_turn =
             self.interactive.is_empty() || self.batches_since_bulk >= limits::BULK_TURN_BATCHES;
         if bulk_turn && let Some(job) = self.bulk.pop_front() {
             self.batches_since_bulk = 0;
-            return Some(vec![job]);
+            return Some((true, vec![job]));
         }
         if self.interactive.is_empty() {
             return None;
         }
         self.batches_since_bulk = self.batches_since_bulk.saturating_add(1);
         let count = self.interactive.len().min(limits::BATCH_WRITES_MAX);
-        Some(self.interactive.drain(..count).collect())
+        Some((false, self.interactive.drain(..count).collect()))
     }
 
     fn take_access(&mut self) -> Vec<Access> {

@@ -16,6 +16,7 @@ use crate::domain::glucose::{Glucose, NewReading, ReadingType, Source};
 use crate::domain::patient::{Dni, NewPatient};
 use crate::domain::time::Timestamp;
 use crate::service::{queue, readings, testing};
+use crate::store::StoreError;
 use crate::store::{Read, WriteTx, entity, patients};
 
 const NOW: Timestamp = Timestamp(1_772_755_449_000);
