@@ -166,14 +166,20 @@ pub(crate) fn logs(load: Load, count: usize, now_ms: i64) -> Logs {
     let third = PATIENTS / 3;
     let (_, change) = other.change(start_ms, &people(0..third, start_ms));
     let first = other.run(&[change]);
-    own.seen = vec![Sighting { of: other.number, seq: 1, mark: mark(&other.head.hash) }];
+    own.seen = vec![Sighting {
+        of: other.number,
+        seq: 1,
+        mark: mark(&other.head.hash),
+    }];
     let (_, change) = own.change(start_ms + 1, &people(third..PATIENTS, start_ms));
     let second = own.run(&[change]);
     let of = |author: &Author, count: u32| {
         let number = author.number;
         (1..=count).map(move |row| RowId::new(number, row).unwrap().get())
     };
-    let ids: Vec<i64> = of(&other, third).chain(of(&own, PATIENTS - third)).collect();
+    let ids: Vec<i64> = of(&other, third)
+        .chain(of(&own, PATIENTS - third))
+        .collect();
     let patients = vec![other.introduction(), first, own.introduction(), second];
     let changes: Box<dyn Iterator<Item = (i64, Vec<Reading>)>> = match load {
         Load::Sticks => Box::new(sticks(count, start_ms + DAY_MS, ids.clone())),
@@ -182,7 +188,10 @@ pub(crate) fn logs(load: Load, count: usize, now_ms: i64) -> Logs {
     let mut readings = Vec::new();
     let mut waiting: Vec<Change<'static>> = Vec::new();
     for (at_ms, of_change) in changes {
-        let rows: Vec<_> = of_change.iter().map(|it| (READING, it.values(at_ms))).collect();
+        let rows: Vec<_> = of_change
+            .iter()
+            .map(|it| (READING, it.values(at_ms)))
+            .collect();
         waiting.push(own.change(at_ms, &rows).1);
         if waiting.len() > RUN || segment::fitting(&waiting) < waiting.len() {
             let last = waiting.pop();
@@ -191,7 +200,12 @@ pub(crate) fn logs(load: Load, count: usize, now_ms: i64) -> Logs {
         }
     }
     readings.push(own.run(&waiting));
-    Logs { authors: [other, own], patients, readings, ids }
+    Logs {
+        authors: [other, own],
+        patients,
+        readings,
+        ids,
+    }
 }
 
 fn people(numbers: std::ops::Range<u32>, at_ms: i64) -> Vec<(u8, Vec<Value<'static>>)> {
@@ -241,11 +255,7 @@ impl Reading {
 }
 
 /// At irregular milliseconds, any patient after any other.
-fn sticks(
-    count: usize,
-    start_ms: i64,
-    ids: Vec<i64>,
-) -> impl Iterator<Item = (i64, Vec<Reading>)> {
+fn sticks(count: usize, start_ms: i64, ids: Vec<i64>) -> impl Iterator<Item = (i64, Vec<Reading>)> {
     let (mut dice, mut now) = (Dice(7), start_ms);
     (0..count).map(move |_| {
         now += (-dice.unit().ln() * DAY_MS as f64 / A_DAY) as i64 + 1;
@@ -253,7 +263,9 @@ fn sticks(
         let level = 98.0 + (patient * 2_654_435_761 % 63) as f64;
         let reading = Reading {
             patient_id: ids[patient as usize],
-            glucose_mg_dl: (level + 15.0 + dice.spread() * 26.0).clamp(42.0, 420.0).round(),
+            glucose_mg_dl: (level + 15.0 + dice.spread() * 26.0)
+                .clamp(42.0, 420.0)
+                .round(),
             reading_type: dice.below(7).cast_signed() + 1,
             source: 1,
             measured_at: now,
@@ -266,14 +278,20 @@ fn sticks(
 fn traces() -> Vec<Vec<f64>> {
     let bytes = include_bytes!("../../data/cgm-t1d-14d.csv.gz");
     let mut text = String::new();
-    flate2::read::GzDecoder::new(&bytes[..]).read_to_string(&mut text).unwrap();
+    flate2::read::GzDecoder::new(&bytes[..])
+        .read_to_string(&mut text)
+        .unwrap();
     let mut traces: Vec<(String, Vec<f64>)> = Vec::new();
     for record in csv::Reader::from_reader(text.as_bytes()).records() {
         let record = record.unwrap();
         if traces.last().is_none_or(|(name, _)| *name != record[0]) {
             traces.push((record[0].to_owned(), Vec::new()));
         }
-        traces.last_mut().unwrap().1.push(record[2].parse().unwrap());
+        traces
+            .last_mut()
+            .unwrap()
+            .1
+            .push(record[2].parse().unwrap());
     }
     traces.into_iter().map(|(_, trace)| trace).collect()
 }

@@ -1,8 +1,8 @@
 //! Replication, measured against its goals in one run; docs/BENCHMARKS.md has the results.
 //!
 //! `cargo bench --bench replication`. `ISLET_BENCH_READINGS` sets how many finger-sticks (1,000,000), of
-//! which CGM gets four times as many; 20,000 take well under a minute. `ISLET_BENCH_SLOW=1` adds a
-//! link of 128 kbit/s, which takes root. Each figure is measured by a process of its own, pinned to one core where the
+//! which CGM gets four times as many; 20,000 take half a minute. `-- slow` measures a link of 128 kbit/s
+//! instead, which takes root and some seconds. Each figure is measured by a process of its own, pinned to one core where the
 //! goal says so. Linux only.
 #![expect(clippy::unwrap_used, reason = "a bench that fails should stop")]
 
@@ -24,9 +24,18 @@ use data::Load;
 type Figures = BTreeMap<String, f64>;
 
 fn main() {
-    let args: Vec<String> = std::env::args().skip(1).filter(|arg| arg != "--bench").collect();
-    match args.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+    let args: Vec<String> = std::env::args()
+        .skip(1)
+        .filter(|arg| arg != "--bench")
+        .collect();
+    match args
+        .iter()
+        .map(String::as_str)
+        .collect::<Vec<_>>()
+        .as_slice()
+    {
         ["part", rest @ ..] => part(rest),
+        ["slow"] => slow::report(20_000),
         _ => report(),
     }
 }
@@ -64,7 +73,10 @@ fn part(args: &[&str]) {
 fn report() {
     let readings = std::env::var("ISLET_BENCH_READINGS");
     let count: usize = readings.map_or(1_000_000, |text| text.parse().unwrap());
-    println!("| replication, {count} finger-sticks, {} CGM readings | measured | goal |", 4 * count);
+    println!(
+        "| replication, {count} finger-sticks, {} CGM readings | measured | goal |",
+        4 * count
+    );
     println!("| --- | ---: | ---: |");
     let dir = tempfile::tempdir().unwrap();
     let sensor_dir = tempfile::tempdir().unwrap();
@@ -76,32 +88,100 @@ fn report() {
     report_catch_up(&source, sticks, count);
     drop(source);
     let restarted = Source::start(&sticks.join("receiver"), 1);
-    row(&format!("start after a kill, {count} changes"), restarted.took.as_secs_f64(), 2, "1 s");
+    row(
+        &format!("start after a kill, {count} changes"),
+        restarted.took.as_secs_f64(),
+        2,
+        "1 s",
+    );
     drop(restarted);
     let quiet = run(None, &["quiet", &text(&sticks.join("quiet"))]);
-    row("nothing to say: payload in bytes, one round trip", quiet["payload"], 0, "200");
-    row("nothing to say: bytes to the disk", quiet["disk_bytes"] + quiet["audit_entries"], 0, "0");
-    let lan = run(None, &["converge", &text(&sticks.join("lan")), &few.to_string()]);
-    row("five nodes, from one to the other four, p50, ms", lan["p50_ms"], 1, "50");
-    row("five nodes, from one to the other four, p99, ms", lan["p99_ms"], 1, "250");
-    if std::env::var_os("ISLET_BENCH_SLOW").is_some() {
-        slow::report(count.min(20_000));
-    }
+    row(
+        "nothing to say: payload in bytes, one round trip",
+        quiet["payload"],
+        0,
+        "200",
+    );
+    row(
+        "nothing to say: bytes to the disk",
+        quiet["disk_bytes"] + quiet["audit_entries"],
+        0,
+        "0",
+    );
+    let lan = run(
+        None,
+        &["converge", &text(&sticks.join("lan")), &few.to_string()],
+    );
+    row(
+        "five nodes, from one to the other four, p50, ms",
+        lan["p50_ms"],
+        1,
+        "50",
+    );
+    row(
+        "five nodes, from one to the other four, p99, ms",
+        lan["p99_ms"],
+        1,
+        "250",
+    );
 }
 
 fn report_apply(name: &str, part: &str, count: usize, dir: &Path, goals: (usize, &str)) {
     let (rate, disk) = goals;
     let found = run(Some(1), &[part, &count.to_string(), &text(dir)]);
     let goal = rate.to_string();
-    row(&format!("{name} a second, verified and applied, one core"), found["alone_rate"], 0, &goal);
-    row("the same while patients hand in readings", found["beside_rate"], 0, &goal);
+    row(
+        &format!("{name} a second, verified and applied, one core"),
+        found["alone_rate"],
+        0,
+        &goal,
+    );
+    row(
+        "the same a second of processor time",
+        found["alone_cpu_rate"],
+        0,
+        "",
+    );
+    row(
+        "a second, while patients hand in readings",
+        found["beside_rate"],
+        0,
+        &goal,
+    );
+    row(
+        "the same a second of processor time",
+        found["beside_cpu_rate"],
+        0,
+        "",
+    );
     for share in ["p50", "p99"] {
-        let (idle, beside) = (found[&format!("idle_{share}_ms")], found[&format!("beside_{share}_ms")]);
-        row(&format!("a write of a patient, idle, {share}, ms"), idle, 2, "");
-        row(&format!("the same meanwhile, {share}, ms"), beside, 2, &format!("{:.2}", 2.0 * idle));
+        let (idle, beside) = (
+            found[&format!("idle_{share}_ms")],
+            found[&format!("beside_{share}_ms")],
+        );
+        row(
+            &format!("a patient's write, idle, {share}, ms"),
+            idle,
+            2,
+            "",
+        );
+        row(
+            &format!("the same meanwhile, {share}, ms"),
+            beside,
+            2,
+            &format!("{:.2}", 2.0 * idle),
+        );
     }
-    row(&format!("bytes on the disk, of {name}"), found["disk"], 1, disk);
-    for (table, bytes) in found.iter().filter_map(|(key, bytes)| Some((key.strip_prefix("disk_")?, bytes))) {
+    row(
+        &format!("bytes on the disk, of {name}"),
+        found["disk"],
+        1,
+        disk,
+    );
+    for (table, bytes) in found
+        .iter()
+        .filter_map(|(key, bytes)| Some((key.strip_prefix("disk_")?, bytes)))
+    {
         row(&format!("of which {table}"), *bytes, 1, "");
     }
 }
@@ -110,9 +190,28 @@ fn report_catch_up(source: &Source, dir: &Path, count: usize) {
     let expected = source.changes.to_string();
     let receiver = text(&dir.join("receiver"));
     let source_dir = text(&dir.join("source"));
-    let found = run(Some(1), &["receive", &receiver, &source_dir, &source.address, &expected]);
-    row(&format!("catching up {count} over TLS, receiver on one core, s"), found["seconds"], 1, "20");
-    row("bytes received per reading", found["bytes"] / count as f64, 2, "");
+    let found = run(
+        Some(1),
+        &[
+            "receive",
+            &receiver,
+            &source_dir,
+            &source.address,
+            &expected,
+        ],
+    );
+    row(
+        &format!("catching up {count} over TLS, receiver on one core, s"),
+        found["seconds"],
+        1,
+        "20",
+    );
+    row(
+        "bytes received per reading",
+        found["bytes"] / count as f64,
+        2,
+        "",
+    );
     row("its memory above idle, MB", found["above_idle_mb"], 1, "64");
 }
 
@@ -138,11 +237,20 @@ impl Source {
             .spawn()
             .unwrap();
         let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        BufReader::new(child.stdout.take().unwrap())
+            .read_line(&mut line)
+            .unwrap();
         let took = began.elapsed();
         let words: Vec<&str> = line.split_whitespace().collect();
-        let [_, address, changes] = words.as_slice() else { panic!("it does not serve: {line:?}") };
-        Self { child, address: (*address).to_owned(), changes: changes.parse().unwrap(), took }
+        let [_, address, changes] = words.as_slice() else {
+            panic!("it does not serve: {line:?}")
+        };
+        Self {
+            child,
+            address: (*address).to_owned(),
+            changes: changes.parse().unwrap(),
+            took,
+        }
     }
 }
 
@@ -156,7 +264,9 @@ impl Drop for Source {
 /// This program, on one core where that is asked for.
 fn command(core: Option<usize>) -> Command {
     let this = std::env::current_exe().unwrap();
-    let Some(core) = core else { return Command::new(this) };
+    let Some(core) = core else {
+        return Command::new(this);
+    };
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let mut command = Command::new("taskset");
     command.args(["-c", &(core % cores).to_string()]).arg(this);
@@ -169,7 +279,12 @@ fn run(core: Option<usize>, args: &[&str]) -> Figures {
 }
 
 fn collect(mut command: Command, args: &[&str]) -> Figures {
-    let output = command.arg("part").args(args).stderr(Stdio::inherit()).output().unwrap();
+    let output = command
+        .arg("part")
+        .args(args)
+        .stderr(Stdio::inherit())
+        .output()
+        .unwrap();
     let told = String::from_utf8(output.stdout).unwrap();
     let figures: Figures = told
         .lines()
@@ -197,6 +312,18 @@ fn say(line: &str) {
 
 fn percentile(sorted: &[Duration], share: usize) -> Duration {
     sorted[(sorted.len() * share / 100).min(sorted.len() - 1)]
+}
+
+/// Seconds of processor time of this process, in ticks of 10 ms (proc(5)).
+fn cpu_seconds() -> f64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
+    let (_, fields) = stat.rsplit_once(") ").unwrap();
+    let ticks = fields
+        .split(' ')
+        .skip(11)
+        .take(2)
+        .map(|field| field.parse::<f64>().unwrap());
+    ticks.sum::<f64>() / 100.0
 }
 
 /// A line of `/proc/self/status`.

@@ -56,36 +56,60 @@ pub(crate) async fn quiet(dir: &Path) {
     let (any, port) = (SocketAddr::from(([127, 0, 0, 1], 0)), free_port());
     let others = [(b.clone(), "127.0.0.1:1".to_owned())];
     let authors = data::authors();
-    node::found(&a, now_ms - 1_000, vec![port.to_string()], &authors, &others).await;
+    node::found(
+        &a,
+        now_ms - 1_000,
+        vec![port.to_string()],
+        &authors,
+        &others,
+    )
+    .await;
     let founder = Serving::start(node::open(&a, Arc::new(SystemClock)), &a, port);
     let app = node::open(&b, Arc::new(SystemClock));
     node::adopt(&app, &b, &a, &founder.address.to_string()).await;
     let second = Serving::start(app, &b, any);
     sync(&second).await;
     sync(&second).await;
-    let (written, entries) = (written_bytes(), entries(&founder).await + entries(&second).await);
+    let (written, entries) = (
+        written_bytes(),
+        entries(&founder).await + entries(&second).await,
+    );
     for _ in 0..ROUNDS {
         let report = sync(&second).await;
-        assert_eq!((report.received_frames, report.sent_frames), (0, 0), "there was something to say");
+        assert_eq!(
+            (report.received_frames, report.sent_frames),
+            (0, 0),
+            "there was something to say"
+        );
     }
-    figure("disk_bytes", (written_bytes() - written) as f64 / ROUNDS as f64);
+    figure(
+        "disk_bytes",
+        (written_bytes() - written) as f64 / ROUNDS as f64,
+    );
     let more = self::entries(&founder).await + self::entries(&second).await - entries;
     figure("audit_entries", more as f64 / ROUNDS as f64);
     let hello = replication::hello(&second.node.app).await.unwrap();
-    let mut frames = replication::answer_exchange(&founder.node.app, 5, &hello).await.unwrap();
+    let mut frames = replication::answer_exchange(&founder.node.app, 5, &hello)
+        .await
+        .unwrap();
     assert!(frames.is_empty(), "the digests differ");
     // The answer tells the time.
     frames.push(Frame::new(Kind::Heartbeat, vec![0; 8]));
     frames.extend([Frame::new(Kind::Hello, hello), Frame::end(), Frame::end()]);
     let mut bytes = Vec::new();
-    frames.iter().for_each(|frame| frame.encode(&mut bytes).unwrap());
+    frames
+        .iter()
+        .for_each(|frame| frame.encode(&mut bytes).unwrap());
     figure("payload", bytes.len() as f64);
     second.stop().await;
     founder.stop().await;
 }
 
 fn free_port() -> SocketAddr {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+    std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
 }
 
 async fn sync(from: &Serving) -> islet::peer::manual::SyncReport {
@@ -108,7 +132,9 @@ async fn entries(of: &Serving) -> u64 {
 /// Bytes that this process caused to go to a disk.
 fn written_bytes() -> u64 {
     let text = std::fs::read_to_string("/proc/self/io").unwrap();
-    let line = text.lines().find_map(|line| line.strip_prefix("write_bytes: "));
+    let line = text
+        .lines()
+        .find_map(|line| line.strip_prefix("write_bytes: "));
     line.unwrap().parse().unwrap()
 }
 
@@ -125,7 +151,14 @@ pub(crate) async fn converge(dir: &Path, writes: usize) {
         node::create(&dirs[at], at as u32, before_ms);
         others.push((dirs[at].clone(), ports[at].to_string()));
     }
-    node::found(&dirs[0], before_ms, vec![ports[0].to_string()], &logs.authors, &others).await;
+    node::found(
+        &dirs[0],
+        before_ms,
+        vec![ports[0].to_string()],
+        &logs.authors,
+        &others,
+    )
+    .await;
     let mut nodes = Vec::new();
     for at in 0..NODES {
         let app = node::open(&dirs[at], Arc::new(SystemClock));
@@ -173,9 +206,7 @@ async fn arrival(at: &Serving, of: u32, seq: u64) {
 async fn settle(nodes: &[Serving]) {
     for node in nodes {
         let app = &node.node.app;
-        while node.node.linked().await.unwrap().len() < NODES - 1
-            || node::applied(app).await < 2
-        {
+        while node.node.linked().await.unwrap().len() < NODES - 1 || node::applied(app).await < 2 {
             tokio::time::sleep(LOOK_EVERY).await;
         }
     }

@@ -33,7 +33,6 @@ use super::data::Author;
 const AUDIT_KEY: [u8; 32] = [7; 32];
 const NETWORK: [u8; 16] = [2; 16];
 
-
 /// Makes a node in `dir`: its key, and its empty database. `at_ms` is when.
 pub(crate) fn create(dir: &Path, number: u32, at_ms: i64) {
     std::fs::create_dir_all(dir).unwrap();
@@ -56,7 +55,10 @@ pub(crate) fn identity(dir: &Path) -> Identity {
 }
 
 fn number(dir: &Path) -> u32 {
-    std::fs::read_to_string(dir.join("number")).unwrap().parse().unwrap()
+    std::fs::read_to_string(dir.join("number"))
+        .unwrap()
+        .parse()
+        .unwrap()
 }
 
 fn replica_id(number: u32) -> ReplicaId {
@@ -101,10 +103,19 @@ pub(crate) async fn found(
     create(dir, 0, at_ms);
     let app = open(dir, Arc::new(ManualClock::at(Timestamp(at_ms))));
     let key = app.signer.public_key();
-    replication::announce(&app, key, "founder".into(), addresses).await.unwrap();
+    replication::announce(&app, key, "founder".into(), addresses)
+        .await
+        .unwrap();
     let mut all: Vec<(u32, ReplicaId, [u8; 32], Vec<String>)> = authors
         .iter()
-        .map(|it| (it.number.get(), it.replica, it.signer.public_key(), Vec::new()))
+        .map(|it| {
+            (
+                it.number.get(),
+                it.replica,
+                it.signer.public_key(),
+                Vec::new(),
+            )
+        })
         .collect();
     for (dir, address) in others {
         let number = number(dir);
@@ -124,7 +135,10 @@ pub(crate) async fn found(
             members::insert(tx, &new)?;
             tx.audit(&Entry::new(&Actor::system(), "peer.admit"))
         };
-        app.store.write::<_, StoreError, _>(Lane::Interactive, job).await.unwrap();
+        app.store
+            .write::<_, StoreError, _>(Lane::Interactive, job)
+            .await
+            .unwrap();
     }
     app.store.close();
 }
@@ -165,7 +179,13 @@ impl Serving {
         };
         let identity = identity(dir);
         let name = format!("node {}", number(dir));
-        let node = PeerNode::new(Arc::new(app), identity, name, Some(inheritance), stop.clone());
+        let node = PeerNode::new(
+            Arc::new(app),
+            identity,
+            name,
+            Some(inheritance),
+            stop.clone(),
+        );
         let bound = listen::bind(Listener {
             addr: at,
             kind: Kind::Mutual(tls::server_config(&node.identity).unwrap()),
@@ -179,12 +199,17 @@ impl Serving {
         let served = tokio::spawn(async move {
             served.await;
         });
-        Self { node, address, tasks: vec![served] }
+        Self {
+            node,
+            address,
+            tasks: vec![served],
+        }
     }
 
     /// Keeps links to all members.
     pub(crate) fn link(&mut self) {
-        self.tasks.push(tokio::spawn(links::run(Arc::clone(&self.node))));
+        self.tasks
+            .push(tokio::spawn(links::run(Arc::clone(&self.node))));
     }
 
     pub(crate) async fn stop(self) {
@@ -197,24 +222,40 @@ impl Serving {
 
 /// How many changes of others are applied at a node.
 pub(crate) async fn applied(app: &App) -> u64 {
-    let known = app.store.read(|tx| Ok::<_, Error>(logs::known(tx)?)).await.unwrap();
+    let known = app
+        .store
+        .read(|tx| Ok::<_, Error>(logs::known(tx)?))
+        .await
+        .unwrap();
     known.iter().map(|log| log.applied).sum()
 }
 
 /// How far the log of a node is, and how far that of `of` is applied at another.
 pub(crate) async fn own_seq(app: &App) -> u64 {
-    app.store.read(|tx| Ok::<_, Error>(logs::own_head(tx)?.seq)).await.unwrap()
+    app.store
+        .read(|tx| Ok::<_, Error>(logs::own_head(tx)?.seq))
+        .await
+        .unwrap()
 }
 
 pub(crate) async fn applied_of(app: &App, of: u32) -> u64 {
     let of = ReplicaNumber::new(of).unwrap();
-    let log = app.store.read(move |tx| Ok::<_, Error>(logs::known_log(tx, of)?)).await.unwrap();
+    let log = app
+        .store
+        .read(move |tx| Ok::<_, Error>(logs::known_log(tx, of)?))
+        .await
+        .unwrap();
     log.map_or(0, |log| log.applied)
 }
 
 /// A patient hands in a reading; answers with how long it took until it was durable.
 pub(crate) async fn hand_in(app: &App, patient_id: i64) -> Duration {
-    let actor = Actor { who: Who::Patient(patient_id), address: None, session: None, request_id: None };
+    let actor = Actor {
+        who: Who::Patient(patient_id),
+        address: None,
+        session: None,
+        request_id: None,
+    };
     let new = NewReading {
         patient_id,
         glucose: Glucose::from_mg_dl(110.0).unwrap(),

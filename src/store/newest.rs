@@ -101,7 +101,8 @@ fn raise<K: std::hash::Hash + Eq>(bounds: &mut HashMap<K, i64>, key: &K, value: 
 }
 
 fn max(tx: &impl Read, sql: &str, params: impl rusqlite::Params) -> Result<i64, StoreError> {
-    let found: Option<Option<i64>> =
-        prepared(tx, sql)?.query_row(params, |row| row.get(0)).optional()?;
+    let found: Option<Option<i64>> = prepared(tx, sql)?
+        .query_row(params, |row| row.get(0))
+        .optional()?;
     Ok(found.flatten().unwrap_or(i64::MIN))
 }

@@ -64,7 +64,9 @@ pub(super) fn create(
     insert.execute(params_from_iter(bound))?;
     if let [Value::Int(patient_id), .., Value::Int(recorded_at), _] = values {
         let days = rows.readings.counted.entry(*patient_id).or_default();
-        *days.entry(Timestamp(*recorded_at).day_number()).or_default() += 1;
+        *days
+            .entry(Timestamp(*recorded_at).day_number())
+            .or_default() += 1;
     }
     Ok(())
 }

@@ -95,7 +95,11 @@ impl Copier {
             .name("islet-copier".into())
             .spawn(move || copy(&connection, &asked, &is_busy, &space))
             .map_err(|error| StoreError::Io("copier thread".into(), error))?;
-        Ok(Self { asks: Some(asks), busy, thread: Some(thread) })
+        Ok(Self {
+            asks: Some(asks),
+            busy,
+            thread: Some(thread),
+        })
     }
 
     fn is_busy(&self) -> bool {
