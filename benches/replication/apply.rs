@@ -13,7 +13,7 @@ use islet::store::DATABASE_FILE;
 use islet_sync::frame::Frame;
 
 use super::data::{self, Dice, Load, PATIENTS};
-use super::{figure, node, percentile};
+use super::{cpu_seconds, figure, node, percentile};
 
 /// Between two writes of people: some hundred times what a clinic does.
 const PAUSE: Duration = Duration::from_millis(10);
@@ -36,7 +36,7 @@ pub(crate) async fn measure(load: Load, count: usize, dir: &Path) {
     let idle = hand_in_many(&app, &logs.ids, |done| done < IDLE_WRITES).await;
 
     let (alone, beside) = logs.readings.split_at(logs.readings.len() / 2);
-    let alone_rate = ingest_all(&app, alone.to_vec(), count / 2).await;
+    ingest_all("alone", &app, alone.to_vec(), count / 2).await;
     let busy = Arc::new(AtomicBool::new(true));
     let people = {
         let (app, ids, busy) = (Arc::clone(&app), logs.ids.clone(), Arc::clone(&busy));
@@ -44,13 +44,11 @@ pub(crate) async fn measure(load: Load, count: usize, dir: &Path) {
             async move { hand_in_many(&app, &ids, |_| busy.load(Ordering::Relaxed)).await },
         )
     };
-    let beside_rate = ingest_all(&app, beside.to_vec(), count - count / 2).await;
+    ingest_all("beside", &app, beside.to_vec(), count - count / 2).await;
     busy.store(false, Ordering::Relaxed);
     let beside = people.await.unwrap();
     let handed_in = idle.len() + beside.len();
 
-    figure("alone_rate", alone_rate);
-    figure("beside_rate", beside_rate);
     for (name, times) in [("idle", idle), ("beside", beside)] {
         for share in [50, 99] {
             let ms = percentile(&times, share).as_secs_f64() * 1_000.0;
@@ -72,13 +70,20 @@ pub(crate) async fn measure(load: Load, count: usize, dir: &Path) {
     }
 }
 
-/// Readings a second.
-async fn ingest_all(app: &App, frames: Vec<Frame>, readings: usize) -> f64 {
-    let began = Instant::now();
+/// Tells how many readings that were a second.
+async fn ingest_all(name: &str, app: &App, frames: Vec<Frame>, readings: usize) {
+    let (began, cpu) = (Instant::now(), cpu_seconds());
     for frame in frames {
         replication::ingest(app, 1, frame).await.unwrap();
     }
-    readings as f64 / began.elapsed().as_secs_f64()
+    figure(
+        &format!("{name}_rate"),
+        readings as f64 / began.elapsed().as_secs_f64(),
+    );
+    figure(
+        &format!("{name}_cpu_rate"),
+        readings as f64 / (cpu_seconds() - cpu),
+    );
 }
 
 async fn hand_in_many(app: &App, ids: &[i64], more: impl Fn(usize) -> bool) -> Vec<Duration> {

@@ -1,8 +1,8 @@
 //! Replication, measured against its goals in one run; docs/BENCHMARKS.md has the results.
 //!
 //! `cargo bench --bench replication`. `ISLET_BENCH_READINGS` sets how many finger-sticks (1,000,000), of
-//! which CGM gets four times as many; 20,000 take well under a minute. `ISLET_BENCH_SLOW=1` adds a
-//! link of 128 kbit/s, which takes root. Each figure is measured by a process of its own, pinned to one core where the
+//! which CGM gets four times as many; 20,000 take half a minute. `-- slow` measures a link of 128 kbit/s
+//! instead, which takes root and some seconds. Each figure is measured by a process of its own, pinned to one core where the
 //! goal says so. Linux only.
 #![expect(
     clippy::panic,
@@ -39,6 +39,7 @@ fn main() {
         .as_slice()
     {
         ["part", rest @ ..] => part(rest),
+        ["slow"] => slow::report(20_000),
         _ => report(),
     }
 }
@@ -127,9 +128,6 @@ fn report() {
         1,
         "250",
     );
-    if std::env::var_os("ISLET_BENCH_SLOW").is_some() {
-        slow::report(count.min(20_000));
-    }
 }
 
 fn report_apply(name: &str, part: &str, count: usize, dir: &Path, goals: (usize, &str)) {
@@ -143,10 +141,22 @@ fn report_apply(name: &str, part: &str, count: usize, dir: &Path, goals: (usize,
         &goal,
     );
     row(
-        "the same while patients hand in readings",
+        "the same a second of processor time",
+        found["alone_cpu_rate"],
+        0,
+        "",
+    );
+    row(
+        "a second, while patients hand in readings",
         found["beside_rate"],
         0,
         &goal,
+    );
+    row(
+        "the same a second of processor time",
+        found["beside_cpu_rate"],
+        0,
+        "",
     );
     for share in ["p50", "p99"] {
         let (idle, beside) = (
@@ -154,7 +164,7 @@ fn report_apply(name: &str, part: &str, count: usize, dir: &Path, goals: (usize,
             found[&format!("beside_{share}_ms")],
         );
         row(
-            &format!("a write of a patient, idle, {share}, ms"),
+            &format!("a patient's write, idle, {share}, ms"),
             idle,
             2,
             "",
@@ -306,6 +316,18 @@ fn say(line: &str) {
 
 fn percentile(sorted: &[Duration], share: usize) -> Duration {
     sorted[(sorted.len() * share / 100).min(sorted.len() - 1)]
+}
+
+/// Seconds of processor time of this process, in ticks of 10 ms (proc(5)).
+fn cpu_seconds() -> f64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
+    let (_, fields) = stat.rsplit_once(") ").unwrap();
+    let ticks = fields
+        .split(' ')
+        .skip(11)
+        .take(2)
+        .map(|field| field.parse::<f64>().unwrap());
+    ticks.sum::<f64>() / 100.0
 }
 
 /// A line of `/proc/self/status`.

@@ -63,13 +63,13 @@ fn run(command: &mut Command) -> Result<(), String> {
     Err(String::from_utf8_lossy(&output.stderr).trim().to_owned())
 }
 
-/// Measures `count` finger-sticks.
+/// Measures `count` finger-sticks. As a table, as the others are.
 pub(crate) fn report(count: usize) {
     let link = match Link::make() {
         Ok(link) => link,
         Err(why) => {
             say(&format!(
-                "| NOT MEASURED: the slow link cannot be made: {why} | | |"
+                "NOT MEASURED: the slow link cannot be made (are you root?): {why}"
             ));
             return;
         }
@@ -90,6 +90,7 @@ pub(crate) fn report(count: usize) {
         text(&dir.path().join("receiver")),
         source.changes.to_string(),
     );
+    say("| slow link | measured | goal |\n| --- | ---: | ---: |");
     let args = [
         "receive",
         &receiver,

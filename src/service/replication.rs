@@ -10,7 +10,7 @@ mod renewal;
 pub(crate) mod tests;
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BTreeMap, BinaryHeap};
 use std::sync::Arc;
 
 use islet_sync::causality::{Mark, mark};
@@ -169,20 +169,23 @@ async fn send_missing(
         .read(move |tx| Ok::<_, Error>((introduction(public_key, tx)?, logs::known(tx)?)))
         .await?;
     // What is next in each log, the oldest stamp first: so each run mostly finds there what it needs.
-    let mut next = BinaryHeap::new();
+    let (mut next, mut introductions) = (BinaryHeap::new(), BTreeMap::new());
     for who in known.iter().map(|log| log.introduction).chain([own]) {
         let Some(from) = starting_point(app, peer, &who, theirs).await? else {
             continue;
         };
         if let Some((hlc, run)) = run_after(app, who.number, from).await? {
-            let frame = Frame::new(Kind::Replica, who.bytes());
-            if sender.send(frame).await.is_err() {
-                return Ok(());
-            }
+            introductions.insert(who.number, Frame::new(Kind::Replica, who.bytes()));
             next.push(Reverse((hlc, run.number, run.seqs.1, ByTime(run))));
         }
     }
     while let Some(Reverse((_, number, last, ByTime(run)))) = next.pop() {
+        // Not before: the run by which its author became a member may have been the one before.
+        if let Some(frame) = introductions.remove(&number)
+            && sender.send(frame).await.is_err()
+        {
+            return Ok(());
+        }
         let mut payload = Seal {
             number,
             signature: run.signature,

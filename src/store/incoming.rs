@@ -80,7 +80,7 @@ pub fn store_run(
 }
 
 /// Applies what a run brings beyond what is applied of its log, as far as contexts are here, and
-/// [`limits::APPLY_OPS`] operations or until a person waits; nothing when something before it is missing. Answers
+/// one transaction's worth of operations or until a person waits; nothing when something before it is missing. Answers
 /// with how many changes it applied.
 ///
 /// # Errors
@@ -116,10 +116,10 @@ fn apply_changes<'s>(
     let cut = members::cut_of(tx, number)?;
     let mut rows = Rows::new(tx.connection_of(), tx.now_of(), tx.state().newest.clone());
     let (mut done, mut ops_done, mut said) = (0, 0, Vec::new());
-    let mut look_at = limits::APPLY_LOOK_OPS;
+    let (mut look_at, ops_max) = (limits::APPLY_LOOK_OPS, tx.apply_ops());
     let mut newest = Hlc::default();
     for change in changes {
-        if ops_done >= limits::APPLY_OPS || (ops_done >= look_at && tx.somebody_waits()) {
+        if ops_done >= ops_max || (ops_done >= look_at && tx.somebody_waits()) {
             break;
         }
         look_at = look_at.max(ops_done + limits::APPLY_LOOK_OPS);

@@ -67,6 +67,8 @@ struct Waiting {
     /// When the oldest access entry came.
     access_since: Option<Instant>,
     batches_since_bulk: u32,
+    /// When a person last came.
+    person_at: Option<Instant>,
     closed: bool,
 }
 
@@ -100,6 +102,9 @@ impl Lanes {
         }
         let essential = lane == Lane::Essential;
         queue.push_back(Job { essential, run });
+        if lane != Lane::Bulk {
+            waiting.person_at = Some(Instant::now());
+        }
         drop(waiting);
         self.changed.notify_one();
         Ok(())
@@ -203,6 +208,12 @@ impl Lanes {
     /// Whether a person waits.
     pub(super) fn somebody_waits(&self) -> bool {
         !self.lock().interactive.is_empty()
+    }
+
+    /// Whether a person came not long ago: more may follow.
+    pub(super) fn people_are_about(&self) -> bool {
+        let person_at = self.lock().person_at;
+        person_at.is_some_and(|at| at.elapsed() < limits::PEOPLE_ABOUT)
     }
 
     /// One who waits, without waiting for one.

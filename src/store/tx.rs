@@ -30,6 +30,7 @@ use super::rows::Rows;
 use super::{StoreError, audit, collisions, logs, patients};
 use crate::domain::audit::Entry;
 use crate::domain::time::Timestamp;
+use crate::limits;
 
 /// Proof that an audit entry was written, with the result of the job. Only [`WriteTx::audit`]
 /// makes one, so a write without an entry does not compile.
@@ -497,6 +498,16 @@ impl<'a> WriteTx<'a> {
     /// Whether a person waits for the writer. A job with much to do then leaves the rest to the next.
     pub(super) fn somebody_waits(&self) -> bool {
         self.state.lanes.somebody_waits()
+    }
+
+    /// How much of a big job one transaction should do: less when people are about, for whoever comes next waits
+    /// for its commit.
+    pub(super) fn apply_ops(&self) -> usize {
+        if self.state.lanes.people_are_about() {
+            limits::APPLY_OPS_ABOUT
+        } else {
+            limits::APPLY_OPS
+        }
     }
 
     pub(super) const fn state(&self) -> &LogState {
