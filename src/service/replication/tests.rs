@@ -353,7 +353,7 @@ async fn rights_for(net: &Network, to: u8, wanted: i64) -> i64 {
         .unwrap();
     let answer = rights(&net.nodes[0], to.into(), request).await.unwrap();
     let mut answer = answer.as_slice();
-    take_i64(&mut answer).unwrap()
+    islet_sync::varint::take_i64(&mut answer).unwrap()
 }
 
 #[tokio::test]
