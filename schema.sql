@@ -143,10 +143,15 @@ CREATE TABLE reading_origin (
 -- [derived] Readings of one patient recorded on one day: streaks and counters come from it.
 CREATE TABLE patient_day (
     patient_id      INTEGER NOT NULL REFERENCES patient (id),
-    day             TEXT    NOT NULL,
+    -- Days since 1970-01-01 in the clinic's time.
+    day_number      INTEGER NOT NULL,
     readings        INTEGER NOT NULL,
-    PRIMARY KEY (patient_id, day)
+    -- The day first: what comes in together lies together.
+    PRIMARY KEY (day_number, patient_id)
 ) STRICT, WITHOUT ROWID;
+
+-- Days that count (src/domain/streak.rs), for counting a streak again.
+CREATE INDEX patient_day_full ON patient_day (patient_id, day_number) WHERE readings >= 4;
 
 -- [derived] Counters that the app shows, kept so that a profile costs one row.
 CREATE TABLE patient_counter (

@@ -389,13 +389,23 @@ pub const PUSH_FRAMES_MAX: usize = 2;
 /// How often a command looks how far a sync has come.
 pub const SYNC_LOOK_EVERY: Duration = Duration::from_millis(50);
 
+/// Numbers of new replicas are drawn up to this, not up to the greatest that there can be: row ids then take six bytes
+/// in a row and not eight, seven bytes less for a reading with its index. Only nodes that two others let in, or that
+/// were renewed, while these were cut off from each other can draw the same.
+pub const REPLICA_NUMBER_DRAWN_MAX: u32 = (1 << 15) - 1;
 /// Frames that are read ahead for a peer that takes them slowly: a run is up to some hundred kilobytes.
 pub const OUTGOING_FRAMES_MAX: usize = 4;
 /// How often a run is checked again because its log moved on under it.
 pub const INGEST_ATTEMPTS: u32 = 3;
-/// Operations of others that are applied in one transaction: some ten milliseconds, for which a nurse's write
-/// may have to wait.
-pub const APPLY_OPS: usize = 1024;
+/// Operations of others that are applied in one transaction when nobody waits. More of them change few pages more,
+/// and a commit writes whole pages.
+pub const APPLY_OPS: usize = 4096;
+/// The same while people write, who wait for its commit: a commit of some milliseconds.
+pub const APPLY_OPS_ABOUT: usize = 512;
+/// How long after a write of a person more are expected.
+pub const PEOPLE_ABOUT: Duration = Duration::from_secs(1);
+/// Operations after which the writer looks whether a person waits: about a millisecond.
+pub const APPLY_LOOK_OPS: usize = 64;
 /// Changes that make a segment. Fewer would waste signatures, more would be read from the table too often.
 pub const SEAL_CHANGES: u64 = 1024;
 /// Nodes on the LAN whose announcements are remembered: more than one network has, and a flood of

@@ -61,7 +61,8 @@ impl Counters {
         counters
     }
 
-    fn count_day(&mut self, day: Date) {
+    /// Takes in a day that reached [`READINGS_A_DAY`] and comes after all that did so before.
+    pub fn count_day(&mut self, day: Date) {
         let continues = self.last_day.is_some_and(|last| is_next(last, day));
         self.streak = if continues { self.streak + 1 } else { 1 };
         self.max_streak = self.max_streak.max(self.streak);

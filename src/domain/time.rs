@@ -12,6 +12,8 @@ use super::text::Invalid;
 /// Argentina: UTC-03:00, all year.
 pub const ARGENTINA: Offset = Offset::constant(-3);
 
+const DAY_MS: i64 = 24 * 3600 * 1000;
+
 /// Milliseconds since 1970 in UTC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(pub i64);
@@ -67,6 +69,13 @@ impl Timestamp {
         self.wall().date()
     }
 
+    /// The number of that day, counted from 1970-01-01.
+    #[must_use]
+    pub fn day_number(self) -> i64 {
+        let ms = self.0.clamp(RANGE_MS.start, RANGE_MS.end - 1);
+        (ms + i64::from(ARGENTINA.seconds()) * 1_000).div_euclid(DAY_MS)
+    }
+
     fn wall(self) -> DateTime {
         ARGENTINA.to_datetime(self.instant())
     }
@@ -98,6 +107,18 @@ fn out_of_range() -> Invalid {
     )
 }
 
+/// The number of a day, counted from 1970-01-01; see [`Timestamp::day_number`].
+#[must_use]
+pub fn number_of(day: Date) -> i64 {
+    start_of_day(day).day_number()
+}
+
+/// The inverse of [`number_of`].
+#[must_use]
+pub fn day_of(number: i64) -> Date {
+    Timestamp(number.saturating_mul(DAY_MS) - i64::from(ARGENTINA.seconds()) * 1_000).day()
+}
+
 /// Midnight at the start of `day` in Argentina.
 #[must_use]
 pub fn start_of_day(day: Date) -> Timestamp {
@@ -112,6 +133,25 @@ pub fn start_of_day(day: Date) -> Timestamp {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn days_have_numbers() {
+        for (text, number) in [
+            ("1970-01-01T02:59:59.999Z", -1),
+            ("1970-01-01T03:00:00Z", 0),
+            ("2026-03-06T02:59:59.999Z", 20_517),
+            ("2026-03-06T03:00:00Z", 20_518),
+            ("1900-01-02T00:00:00Z", -25_567),
+        ] {
+            let at = Timestamp::parse(text).unwrap();
+            assert_eq!(at.day_number(), number, "{text}");
+            assert_eq!(
+                (number_of(at.day()), day_of(number)),
+                (number, at.day()),
+                "{text}"
+            );
+        }
+    }
 
     #[test]
     fn the_app_form_is_argentina_wall_time() {

@@ -5,40 +5,41 @@
 //! depends on is missing; otherwise it waits in its log. Must never take what no member signed.
 
 mod membership;
+mod outgoing;
+mod places;
 mod renewal;
 #[cfg(test)]
 pub(crate) mod tests;
 
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
 use std::sync::Arc;
 
-use islet_sync::chain::{Head, SignedHead};
+use islet_sync::causality::{Mark, mark};
+use islet_sync::chain::{Hash, Head, SignedHead};
 use islet_sync::dot::VersionVector;
 use islet_sync::exchange::{
-    Hello, Introduction, PROTOCOL, Position, Rejected, Seal, Vector, check_run, is_fork,
+    Hello, Introduction, PROTOCOL, Rejected, Seal, Vector, check_run, is_fork,
 };
 use islet_sync::frame::{Frame, Kind};
 use islet_sync::hlc::Hlc;
 use islet_sync::id::ReplicaNumber;
 use islet_sync::incarnation::{Decision, Reason, on_witness};
-use islet_sync::segment::{self, Change, Segment};
-use islet_sync::varint::{put_i64, put_u64, take_i64, take_u64};
-use tokio::sync::{mpsc, watch};
+use islet_sync::segment::{self, Change};
+use tokio::sync::watch;
 
 pub use membership::{
     Admission, Member, NewMember, admit, adopt, announce, members, network, revoke,
 };
+pub use outgoing::outgoing;
+pub use places::{holders, rights, rights_request, take_rights};
 pub use renewal::renew;
 
 use super::{App, Error};
 use crate::domain::actor::Actor;
-use crate::domain::audit::{Entry, Object};
+use crate::domain::audit::Entry;
 use crate::limits;
+use crate::store::incoming::Decoded;
 use crate::store::logs::{self, KnownLog, Run};
-use crate::store::{
-    Lane, Read, StoreError, incoming, members as member_rows, queue, replica, rights,
-};
+use crate::store::{Lane, Read, StoreError, incoming, members as member_rows, replica};
 
 const DAMAGED_FRAME: Error = Error::NotFound("a frame does not hold what its kind says");
 
@@ -124,183 +125,11 @@ pub async fn answer_exchange(app: &App, peer: u32, theirs: &[u8]) -> Result<Vec<
     Ok(vec![Frame::new(Kind::Vector, vector(app).await?)])
 }
 
-/// What a peer with this vector lacks, in an order in which it can be applied as it comes. A bounded channel: the
-/// sender waits for the receiver. It closes without [`Kind::End`] when the sender failed.
-///
-/// # Errors
-/// When the vector makes no sense.
-pub async fn outgoing(
-    app: &Arc<App>,
-    peer: u32,
-    theirs: Vec<u8>,
-) -> Result<mpsc::Receiver<Frame>, Error> {
-    let theirs = Vector::read(&theirs).map_err(|_| DAMAGED_FRAME)?;
-    if theirs.settled {
-        acknowledge(app, peer, theirs.seqs());
-    }
-    let (sender, receiver) = mpsc::channel(limits::OUTGOING_FRAMES_MAX);
-    let app = Arc::clone(app);
-    tokio::spawn(async move {
-        if let Err(error) = send_missing(&app, peer, &theirs, &sender).await {
-            tracing::warn!(%error, "cannot read what a peer lacks");
-        }
-    });
-    Ok(receiver)
-}
-
 /// Notes what a member has applied, by its own word.
 fn acknowledge(app: &App, peer: u32, seqs: VersionVector) {
     if let Ok(number) = ReplicaNumber::new(peer) {
         app.store.acknowledge(number, seqs);
     }
-}
-
-async fn send_missing(
-    app: &App,
-    peer: u32,
-    theirs: &Vector,
-    sender: &mpsc::Sender<Frame>,
-) -> Result<(), Error> {
-    let public_key = app.signer.public_key();
-    let (own, known) = app
-        .store
-        .read(move |tx| Ok::<_, Error>((introduction(public_key, tx)?, logs::known(tx)?)))
-        .await?;
-    // What is next in each log, the oldest stamp first: so each run mostly finds there what it needs.
-    let mut next = BinaryHeap::new();
-    for who in known.iter().map(|log| log.introduction).chain([own]) {
-        let Some(from) = starting_point(app, peer, &who, theirs).await? else {
-            continue;
-        };
-        if let Some((hlc, run)) = run_after(app, who.number, from).await? {
-            let frame = Frame::new(Kind::Replica, who.bytes());
-            if sender.send(frame).await.is_err() {
-                return Ok(());
-            }
-            next.push(Reverse((hlc, run.number, run.seqs.1, ByTime(run))));
-        }
-    }
-    while let Some(Reverse((_, number, last, ByTime(run)))) = next.pop() {
-        let mut payload = Seal {
-            number,
-            signature: run.signature,
-        }
-        .bytes();
-        payload.extend(run.bytes);
-        if sender
-            .send(Frame::new(Kind::Segment, payload))
-            .await
-            .is_err()
-        {
-            return Ok(());
-        }
-        if let Some((hlc, run)) = run_after(app, number, last).await? {
-            next.push(Reverse((hlc, run.number, run.seqs.1, ByTime(run))));
-        }
-    }
-    let _ = sender.send(Frame::end()).await;
-    Ok(())
-}
-
-/// From where a log is sent to a peer. Not at all when the peer has another version of it; the replica itself gets
-/// all of it then, as the proof that it was copied or restored.
-async fn starting_point(
-    app: &App,
-    peer: u32,
-    who: &Introduction,
-    theirs: &Vector,
-) -> Result<Option<u64>, Error> {
-    let (number, replica) = (who.number, who.replica);
-    let Some(position) = theirs.get(number) else {
-        return Ok(Some(0));
-    };
-    let (ours, forked) = app
-        .store
-        .read(move |tx| {
-            let ours = logs::hash_at(tx, number, replica, position.seq)?;
-            Ok::<_, Error>((ours, logs::is_forked(tx, number)?))
-        })
-        .await?;
-    let differs = ours.is_some_and(|head| Position::from(&head) != position);
-    Ok(match (differs || forked, number.get() == peer) {
-        (false, _) => Some(position.seq),
-        (true, true) => Some(0),
-        (true, false) => (!differs).then_some(position.seq),
-    })
-}
-
-/// A run whose place in the order is given by what stands before it.
-struct ByTime(Run);
-
-impl PartialEq for ByTime {
-    fn eq(&self, _: &Self) -> bool {
-        true
-    }
-}
-
-impl Eq for ByTime {}
-
-impl PartialOrd for ByTime {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for ByTime {
-    fn cmp(&self, _: &Self) -> std::cmp::Ordering {
-        std::cmp::Ordering::Equal
-    }
-}
-
-/// Who this replica is.
-fn introduction(public_key: [u8; 32], tx: &impl crate::store::Read) -> Result<Introduction, Error> {
-    let me = replica::get(tx)?;
-    Ok(Introduction {
-        number: replica::number(tx)?,
-        replica: me.replica_id,
-        public_key,
-        branch: None,
-    })
-}
-
-/// The next run of a log after `seq`: a stored segment, or this replica's newest changes, signed now.
-async fn run_after(
-    app: &App,
-    number: ReplicaNumber,
-    seq: u64,
-) -> Result<Option<(Hlc, Run)>, Error> {
-    let signer = Arc::clone(&app.signer);
-    app.store
-        .read(move |tx| {
-            if let Some(run) = logs::run_after(tx, number, seq)? {
-                return Ok(Some(run));
-            }
-            if number != replica::number(tx)? {
-                return Ok(None);
-            }
-            let sealed = logs::sealed_head(tx)?;
-            let tail = logs::own_tail(tx, sealed.seq)?;
-            let head = tail
-                .iter()
-                .fold(sealed, |head, (_, change)| head.append(&digest(change)));
-            let new: Vec<Change<'_>> = tail
-                .into_iter()
-                .filter(|(at, _)| *at > seq)
-                .map(|(_, change)| change)
-                .collect();
-            let Some(first) = new.first() else {
-                return Ok(None);
-            };
-            let first_seq = head.seq + 1 - new.len() as u64;
-            let run = Run {
-                number,
-                seqs: (first_seq, head.seq),
-                bytes: segment::encode(first_seq, &new),
-                signature: signer.sign(replica::get(tx)?.replica_id, head).signature,
-            };
-            Ok(Some((first.hlc, run)))
-        })
-        .await
 }
 
 fn digest(change: &Change<'_>) -> [u8; 32] {
@@ -368,7 +197,7 @@ struct Checked {
     log: KnownLog,
     run: Run,
     hlc: Hlc,
-    segment: Segment,
+    decoded: Arc<Decoded>,
     end: SignedHead,
 }
 
@@ -406,7 +235,12 @@ async fn ingest_run(app: &App, peer: u32, payload: Vec<u8>) -> Result<(), Error>
             Err(Refused::Damaged) => return Err(DAMAGED_FRAME),
             Ok(checked) => checked,
         };
-        if store_checked(app, checked).await? {
+        let (decoded, seqs) = (Arc::clone(&checked.decoded), checked.run.seqs);
+        if let Some(applied) = store_checked(app, checked).await? {
+            let new = usize::try_from(seqs.1 + 1 - seqs.0).unwrap_or_default();
+            if applied > 0 {
+                apply_rest(app, number, &decoded, new.saturating_sub(applied)).await?;
+            }
             return catch_up(app).await;
         }
     }
@@ -555,24 +389,36 @@ fn check(
         bytes,
         signature: seal.signature,
     };
+    let marks = (first_seq, marks(&log.head, &digests[known..]));
+    let decoded = Arc::new(Decoded { segment, marks });
     Ok(Checked {
         log,
         run,
         hlc,
-        segment,
+        decoded,
         end,
     })
 }
 
-/// Stores a run, and applies it at once as far as that goes. False when its log has moved on since.
-async fn store_checked(app: &App, checked: Checked) -> Result<bool, Error> {
+/// Marks of a log that follows `at`.
+fn marks(at: &Head, digests: &[Hash]) -> Vec<Mark> {
+    let heads = digests.iter().scan(*at, |head, digest| {
+        *head = head.append(digest);
+        Some(mark(&head.hash))
+    });
+    heads.collect()
+}
+
+/// Stores a run, and applies it at once as far as that goes. Answers with how many changes those were;
+/// `None` when its log has moved on since.
+async fn store_checked(app: &App, checked: Checked) -> Result<Option<usize>, Error> {
     app.store
         .write(Lane::Bulk, move |tx| {
             let Checked {
                 log,
                 run,
                 hlc,
-                segment,
+                decoded,
                 end,
             } = checked;
             let number = run.number;
@@ -583,11 +429,12 @@ async fn store_checked(app: &App, checked: Checked) -> Result<bool, Error> {
                 run.seqs.1
             );
             let stored = incoming::store_run(tx, &log, hlc, &run, &end)?;
-            if stored {
-                incoming::apply_run(tx, number, &segment, limits::APPLY_OPS)?;
-            }
+            let applied = match stored {
+                true => Some(incoming::apply_run(tx, number, &decoded)?),
+                false => None,
+            };
             let entry = Entry::new(&Actor::system(), "sync.store").detail(detail);
-            Ok::<_, Error>(tx.audit(&entry)?.with(stored))
+            Ok::<_, Error>(tx.audit(&entry)?.with(applied))
         })
         .await
 }
@@ -624,31 +471,49 @@ async fn catch_up_log(app: &App, log: &KnownLog) -> Result<bool, Error> {
         let Some((_, run)) = run else {
             return Ok(moved);
         };
-        let segment =
-            segment::decode(&run.bytes).map_err(|error| StoreError::Damaged(error.to_string()))?;
-        let segment = Arc::new(segment);
+        let decoded = Arc::new(Decoded::read(&run.bytes)?);
         while at < run.seqs.1 {
-            let job = Arc::clone(&segment);
-            let applied = app
-                .store
-                .write(Lane::Bulk, move |tx| {
-                    let done = incoming::apply_run(tx, number, &job, limits::APPLY_OPS)?;
-                    if done == 0 {
-                        return Err(Error::NotFound("nothing can be applied yet"));
-                    }
-                    let detail = format!("replica {}, {done} changes", number.get());
-                    Ok(tx
-                        .audit(&Entry::new(&Actor::system(), "sync.apply").detail(detail))?
-                        .with(done))
-                })
-                .await;
-            match applied {
-                Ok(done) => at += done as u64,
-                Err(Error::NotFound(_)) => return Ok(moved),
-                Err(error) => return Err(error),
+            match apply_more(app, number, &decoded).await? {
+                0 => return Ok(moved),
+                done => at += done as u64,
             }
             moved = true;
         }
+    }
+}
+
+/// Applies what is left of a run that came just now, as far as that goes.
+async fn apply_rest(
+    app: &App,
+    number: ReplicaNumber,
+    run: &Arc<Decoded>,
+    mut left: usize,
+) -> Result<(), Error> {
+    let _alone = app.applying.lock().await;
+    while left > 0 {
+        match apply_more(app, number, run).await? {
+            0 => break,
+            done => left = left.saturating_sub(done),
+        }
+    }
+    Ok(())
+}
+
+/// One transaction's worth of a run. Answers with how many changes were applied.
+async fn apply_more(app: &App, number: ReplicaNumber, run: &Arc<Decoded>) -> Result<usize, Error> {
+    let run = Arc::clone(run);
+    let applied = app.store.write(Lane::Bulk, move |tx| {
+        let done = incoming::apply_run(tx, number, &run)?;
+        if done == 0 {
+            return Err(Error::NotFound("nothing can be applied yet"));
+        }
+        let detail = format!("replica {}, {done} changes", number.get());
+        let entry = Entry::new(&Actor::system(), "sync.apply").detail(detail);
+        Ok(tx.audit(&entry)?.with(done))
+    });
+    match applied.await {
+        Err(Error::NotFound(_)) => Ok(0),
+        other => other,
     }
 }
 
@@ -680,97 +545,6 @@ pub async fn tidy(app: &App) -> Result<(), Error> {
             return Ok(());
         }
     }
-}
-
-/// The payload of [`Kind::Rights`] by which this node asks for rights to places of the current queue day: day
-/// and count.
-///
-/// # Errors
-/// When the disk fails.
-pub async fn rights_request(app: &App, wanted: i64) -> Result<Vec<u8>, Error> {
-    let day = app
-        .store
-        .read(|tx| Ok::<_, Error>(queue::current_day(tx)?))
-        .await?;
-    let mut payload = Vec::new();
-    put_i64(&mut payload, day.id);
-    put_i64(&mut payload, wanted);
-    Ok(payload)
-}
-
-/// A peer asks for rights: hands over what this node can spare, and answers with how many. The peer has
-/// them once the change has arrived.
-///
-/// # Errors
-/// When the request makes no sense or the disk fails.
-pub async fn rights(app: &App, peer: u32, request: Vec<u8>) -> Result<Vec<u8>, Error> {
-    let input = &mut request.as_slice();
-    let (day, wanted) = take_i64(input).zip(take_i64(input)).ok_or(DAMAGED_FRAME)?;
-    let peer = ReplicaNumber::new(peer).map_err(|_| DAMAGED_FRAME)?;
-    let handed = app
-        .store
-        .write(Lane::Interactive, move |tx| {
-            let current = queue::current_day(tx)?;
-            let handed = if current.id == day {
-                rights::hand_over(tx, &current, peer, wanted)?
-            } else {
-                0
-            };
-            let entry = Entry::new(&Actor::system(), "queue.hand_over").on(Object::QueueDay, day);
-            let detail = format!("{handed} of {wanted} places to replica {}", peer.get());
-            let written = tx.audit(&entry.detail(detail))?;
-            Ok::<_, Error>(written.with((handed, logs::own_head_of(tx))))
-        })
-        .await?;
-    let mut answer = Vec::new();
-    let (handed, head) = handed;
-    put_i64(&mut answer, handed);
-    put_u64(&mut answer, head.seq);
-    Ok(answer)
-}
-
-/// How many rights an answer of [`rights`] speaks of, once they are here.
-///
-/// # Errors
-/// When it makes no sense, or the change did not come in time.
-pub async fn take_rights(app: &App, peer: u32, mut answer: &[u8]) -> Result<i64, Error> {
-    let handed = take_i64(&mut answer).ok_or(DAMAGED_FRAME)?;
-    let seq = take_u64(&mut answer).ok_or(DAMAGED_FRAME)?;
-    if handed <= 0 {
-        return Ok(0);
-    }
-    // The link to the peer fetches what it commits; this waits for it.
-    let peer = ReplicaNumber::new(peer).map_err(|_| DAMAGED_FRAME)?;
-    let mut commits = app.store.commits();
-    let arrived = async {
-        loop {
-            commits.mark_unchanged();
-            let log = app
-                .store
-                .read(move |tx| Ok::<_, Error>(logs::known_log(tx, peer)?))
-                .await?;
-            let here = log.is_some_and(|log| log.applied >= seq);
-            if here || commits.changed().await.is_err() {
-                return Ok(handed);
-            }
-        }
-    };
-    let arrived = tokio::time::timeout(limits::RIGHTS_TIMEOUT, arrived).await;
-    arrived.map_err(|_| Error::NotFound("the places that a peer handed over have not arrived"))?
-}
-
-/// Other replicas that may have places of the current queue day, the most first.
-///
-/// # Errors
-/// When the disk fails.
-pub async fn holders(app: &App) -> Result<Vec<u32>, Error> {
-    app.store
-        .read(|tx| {
-            let day = queue::current_day(tx)?;
-            let holders = rights::other_holders(tx, replica::number(tx)?, &day)?;
-            Ok(holders.into_iter().map(|(number, _)| number).collect())
-        })
-        .await
 }
 
 /// Changes after each commit that peers should hear of.

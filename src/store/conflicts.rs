@@ -15,6 +15,7 @@ use rusqlite::params;
 use super::entity::{
     APPOINTMENT, Entity, PATIENT, QUEUE_DAY, QUEUE_ENTRY, READING, SETTLEMENT, STAFF,
 };
+use super::newest::Newest;
 use super::rows::Rows;
 use super::tx::{Read, all, one};
 use super::{StoreError, WriteTx, members, patients, staff, twins};
@@ -197,7 +198,7 @@ fn siblings_of(
         group,
         element: String::new(),
     };
-    Rows::new(tx.connection(), tx.now()).siblings(&key)
+    Rows::new(tx.connection(), tx.now(), Newest::default()).siblings(&key)
 }
 
 /// The other row of an open pair.

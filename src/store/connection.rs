@@ -29,10 +29,23 @@ pub(super) fn open_writer(path: &Path) -> Result<Connection, StoreError> {
         limits::WRITER_CACHE_KIB,
     )?;
     set(&connection, "journal_mode", "WAL", "wal")?;
-    // The writer does it itself, see `wal.rs`.
+    // See `wal.rs`.
     set(&connection, "wal_autocheckpoint", "0", "0")?;
     let bytes = limits::WAL_BYTES_MAX.to_string();
     set(&connection, "journal_size_limit", &bytes, &bytes)?;
+    let (name, number) = synchronous();
+    set(&connection, "synchronous", name, number)?;
+    Ok(connection)
+}
+
+/// Opens the connection that copies the log back (`wal.rs`) and does nothing else.
+pub(super) fn open_copier(path: &Path) -> Result<Connection, StoreError> {
+    let connection = open(
+        path,
+        OpenFlags::SQLITE_OPEN_READ_WRITE,
+        limits::READER_CACHE_KIB,
+    )?;
+    set(&connection, "wal_autocheckpoint", "0", "0")?;
     let (name, number) = synchronous();
     set(&connection, "synchronous", name, number)?;
     Ok(connection)

@@ -9,7 +9,7 @@
 use std::sync::Arc;
 
 use islet_sync::apply::{self, ApplyError};
-use islet_sync::causality::{self, Causality, Ready, Sighting, mark};
+use islet_sync::causality::{self, Causality, Mark, Ready, Sighting, mark};
 use islet_sync::chain::SignedHead;
 use islet_sync::change::{self, DecodeError};
 use islet_sync::dot::VersionVector;
@@ -17,13 +17,45 @@ use islet_sync::hlc::Hlc;
 use islet_sync::id::ReplicaNumber;
 use islet_sync::op::Op;
 use islet_sync::register::Stamp;
-use islet_sync::segment::{Change, Segment};
+use islet_sync::segment::{self, Change, Segment};
 use rusqlite::params;
 
 use super::logs::{self, KnownLog, Run};
 use super::marks::Marks;
 use super::rows::Rows;
 use super::{StoreError, WriteTx, members, patients, reconcile, sessions};
+use crate::limits;
+
+/// A run of changes, decoded.
+#[derive(Debug)]
+pub struct Decoded {
+    /// The changes.
+    pub segment: Segment,
+    /// Marks of the chain hashes from a seq on, when they were counted.
+    pub marks: (u64, Vec<Mark>),
+}
+
+impl Decoded {
+    /// Of a run that is stored.
+    ///
+    /// # Errors
+    /// When it is damaged.
+    pub fn read(bytes: &[u8]) -> Result<Self, StoreError> {
+        let segment =
+            segment::decode(bytes).map_err(|error| StoreError::Damaged(error.to_string()))?;
+        Ok(Self {
+            segment,
+            marks: (0, Vec::new()),
+        })
+    }
+
+    fn mark_at(&self, seq: u64) -> Option<Mark> {
+        let (first, marks) = &self.marks;
+        marks
+            .get(usize::try_from(seq.checked_sub(*first)?).ok()?)
+            .copied()
+    }
+}
 
 /// Stores a run that was checked against `known`. Returns false, and does nothing, when the log has
 /// moved on since: check it again.
@@ -47,34 +79,34 @@ pub fn store_run(
     Ok(true)
 }
 
-/// Applies what a run brings beyond what is applied of its log, as far as contexts are here and
-/// about `ops_max` operations; nothing when something before it is missing. Answers with how many
-/// changes it applied.
+/// Applies what a run brings beyond what is applied of its log, as far as contexts are here, and
+/// one transaction's worth of operations or until a person waits; nothing when something before it is missing. Answers
+/// with how many changes it applied.
 ///
 /// # Errors
 /// When the disk fails.
 pub fn apply_run(
     tx: &mut WriteTx<'_>,
     number: ReplicaNumber,
-    segment: &Segment,
-    ops_max: usize,
+    run: &Decoded,
 ) -> Result<usize, StoreError> {
     let next = tx.state().causality.applied().seq(number) + 1;
-    if segment.first_seq > next {
+    if run.segment.first_seq > next {
         return Ok(0);
     }
-    let new = segment
+    let new = run
+        .segment
         .changes()
         .skip_while(|(seq, _)| *seq < next)
         .map(|(_, change)| change);
-    apply_changes(tx, number, new, ops_max)
+    apply_changes(tx, number, new, |seq| run.mark_at(seq))
 }
 
 fn apply_changes<'s>(
     tx: &mut WriteTx<'_>,
     number: ReplicaNumber,
     changes: impl Iterator<Item = Change<'s>>,
-    ops_max: usize,
+    mark_at: impl FnOnce(u64) -> Option<Mark>,
 ) -> Result<usize, StoreError> {
     let (me, own) = (tx.state().me, tx.state().head);
     let mut causality = Arc::clone(&tx.state().causality);
@@ -82,13 +114,15 @@ fn apply_changes<'s>(
     whole.restore(me, own.seq, mark(&own.hash));
     let marks = tx.state().marks.clone();
     let cut = members::cut_of(tx, number)?;
-    let mut rows = Rows::new(tx.connection_of(), tx.now_of());
+    let mut rows = Rows::new(tx.connection_of(), tx.now_of(), tx.state().newest.clone());
     let (mut done, mut ops_done, mut said) = (0, 0, Vec::new());
+    let (mut look_at, ops_max) = (limits::APPLY_LOOK_OPS, tx.apply_ops());
     let mut newest = Hlc::default();
     for change in changes {
-        if ops_done >= ops_max {
+        if ops_done >= ops_max || (ops_done >= look_at && tx.somebody_waits()) {
             break;
         }
+        look_at = look_at.max(ops_done + limits::APPLY_LOOK_OPS);
         let seq = whole.applied().seq(number) + 1;
         let ops = match change::decode(&change.ops) {
             Ok(ops) => ops,
@@ -121,17 +155,20 @@ fn apply_changes<'s>(
         return Ok(0);
     }
     let applied = whole.applied().seq(number);
-    let applied_mark = marks.at(&rows, number, applied)?.unwrap_or_default();
+    let applied_mark = match mark_at(applied) {
+        Some(mark) => mark,
+        None => marks.at(&rows, number, applied)?.unwrap_or_default(),
+    };
     whole.restore(number, applied, applied_mark);
     let Rows {
         ends_sessions,
         forked,
-        counted,
+        readings,
         touched_queue,
         recount,
         ..
     } = rows;
-    for (patient, days) in counted {
+    for (patient, days) in readings.counted {
         if !recount.contains(&patient) {
             patients::count_past_readings(tx, patient, &days)?;
         }

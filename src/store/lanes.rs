@@ -50,6 +50,8 @@ pub(super) struct Outcome {
 #[derive(Default)]
 pub(super) struct Batch {
     pub(super) jobs: Vec<Job>,
+    /// The job is of the bulk lane.
+    pub(super) bulk: bool,
     pub(super) access: Vec<Access>,
     pub(super) uses: HashSet<SessionUse>,
 }
@@ -65,6 +67,8 @@ struct Waiting {
     /// When the oldest access entry came.
     access_since: Option<Instant>,
     batches_since_bulk: u32,
+    /// When a person last came.
+    person_at: Option<Instant>,
     closed: bool,
 }
 
@@ -98,6 +102,9 @@ impl Lanes {
         }
         let essential = lane == Lane::Essential;
         queue.push_back(Job { essential, run });
+        if lane != Lane::Bulk {
+            waiting.person_at = Some(Instant::now());
+        }
         drop(waiting);
         self.changed.notify_one();
         Ok(())
@@ -162,9 +169,10 @@ impl Lanes {
     pub(super) fn take(&self) -> Option<Batch> {
         let mut waiting = self.lock();
         loop {
-            if let Some(jobs) = waiting.take_jobs() {
+            if let Some((bulk, jobs)) = waiting.take_jobs() {
                 return Some(Batch {
                     jobs,
+                    bulk,
                     access: waiting.take_access(),
                     uses: std::mem::take(&mut waiting.uses),
                 });
@@ -177,6 +185,7 @@ impl Lanes {
                 Some(due) if due <= now || waiting.closed => {
                     return Some(Batch {
                         jobs: Vec::new(),
+                        bulk: false,
                         access: waiting.take_access(),
                         uses: std::mem::take(&mut waiting.uses),
                     });
@@ -196,6 +205,22 @@ impl Lanes {
         }
     }
 
+    /// Whether a person waits.
+    pub(super) fn somebody_waits(&self) -> bool {
+        !self.lock().interactive.is_empty()
+    }
+
+    /// Whether a person came not long ago: more may follow.
+    pub(super) fn people_are_about(&self) -> bool {
+        let person_at = self.lock().person_at;
+        person_at.is_some_and(|at| at.elapsed() < limits::PEOPLE_ABOUT)
+    }
+
+    /// One who waits, without waiting for one.
+    pub(super) fn pop_interactive(&self) -> Option<Job> {
+        self.lock().interactive.pop_front()
+    }
+
     /// Nothing is taken in any more; what waits is still handed out.
     pub(super) fn close(&self) {
         self.lock().closed = true;
@@ -209,19 +234,20 @@ impl Lanes {
 }
 
 impl Waiting {
-    fn take_jobs(&mut self) -> Option<Vec<Job>> {
+    /// And whether they are of the bulk lane.
+    fn take_jobs(&mut self) -> Option<(bool, Vec<Job>)> {
         let bulk_turn =
             self.interactive.is_empty() || self.batches_since_bulk >= limits::BULK_TURN_BATCHES;
         if bulk_turn && let Some(job) = self.bulk.pop_front() {
             self.batches_since_bulk = 0;
-            return Some(vec![job]);
+            return Some((true, vec![job]));
         }
         if self.interactive.is_empty() {
             return None;
         }
         self.batches_since_bulk = self.batches_since_bulk.saturating_add(1);
         let count = self.interactive.len().min(limits::BATCH_WRITES_MAX);
-        Some(self.interactive.drain(..count).collect())
+        Some((false, self.interactive.drain(..count).collect()))
     }
 
     fn take_access(&mut self) -> Vec<Access> {

@@ -11,7 +11,7 @@ use super::tx::{Read, all, one};
 use super::{StoreError, WriteTx, twins};
 use crate::domain::patient::{NewPatient, Patient, PatientPatch};
 use crate::domain::streak::{Counters, READINGS_A_DAY};
-use crate::domain::time::Timestamp;
+use crate::domain::time::{Timestamp, day_of, number_of};
 
 const SELECT: &str =
     "SELECT p.id, p.dni, p.name, p.surname, p.email, p.tidepool, p.hospital_account,
@@ -282,8 +282,8 @@ pub fn counters(tx: &impl Read, id: i64) -> Result<Counters, StoreError> {
 /// When the disk fails.
 pub fn readings_on(tx: &impl Read, id: i64, day: Date) -> Result<i64, StoreError> {
     let id = resolve(tx, id)?;
-    let sql = "SELECT readings FROM patient_day WHERE patient_id = ? AND day = ?";
-    Ok(one(tx, sql, params![id, day.to_string()], |row| row.get(0))?.unwrap_or(0))
+    let sql = "SELECT readings FROM patient_day WHERE patient_id = ? AND day_number = ?";
+    Ok(one(tx, sql, [id, number_of(day)], |row| row.get(0))?.unwrap_or(0))
 }
 
 /// Counts a new reading.
@@ -292,61 +292,91 @@ pub fn readings_on(tx: &impl Read, id: i64, day: Date) -> Result<i64, StoreError
 /// When the disk fails.
 pub fn count_reading(tx: &mut WriteTx<'_>, id: i64, day: Date) -> Result<(), StoreError> {
     let id = resolve(tx, id)?;
-    let sql = "INSERT INTO patient_day (patient_id, day, readings) VALUES (?, ?, 1)
-               ON CONFLICT DO UPDATE SET readings = readings + 1 RETURNING readings";
-    let that_day = one(tx, sql, params![id, day.to_string()], |row| row.get(0))?.unwrap_or(1);
-    if that_day == READINGS_A_DAY {
-        let mut counters = counters(tx, id)?;
-        let clock_was_set_back = counters.last_day.is_some_and(|last| day <= last);
-        counters.record(day, that_day);
-        if clock_was_set_back {
-            counters = rebuild(tx, id, counters.times_measured)?;
-        }
-        return save_counters(tx, id, &counters);
-    }
-    // All readings of a day but the fourth move no streak.
-    let sql = "UPDATE patient_counter SET times_measured = times_measured + 1 WHERE patient_id = ?";
-    tx.local(sql, [id])?;
-    Ok(())
+    count_past_readings(tx, id, &BTreeMap::from([(number_of(day), 1)]))
 }
 
-/// Counts readings that were recorded on these days, which may be any days of the past; less than 0 takes back.
+/// Counts readings that were recorded on days of these numbers, which may be any days of the past; less than 0
+/// takes back.
 ///
 /// # Errors
 /// When the disk fails.
 pub fn count_past_readings(
     tx: &mut WriteTx<'_>,
     id: i64,
-    days: &BTreeMap<Date, i64>,
+    days: &BTreeMap<i64, i64>,
 ) -> Result<(), StoreError> {
-    let sql = "INSERT INTO patient_day (patient_id, day, readings) VALUES (?1, ?2, ?3)
-               ON CONFLICT DO UPDATE SET readings = readings + ?3";
+    let (mut full, mut no_longer_full) = (Vec::new(), false);
     for (day, readings) in days {
-        tx.local(sql, params![id, day.to_string(), readings])?;
-        if *readings <= 0 {
-            // A day on which nothing counts any more is no day, so that all nodes have the same.
-            let sql = "DELETE FROM patient_day WHERE patient_id = ? AND day = ? AND readings <= 0";
-            tx.local(sql, params![id, day.to_string()])?;
+        let before = count_on(tx, id, *day, *readings)?;
+        let after = before + readings;
+        if before < READINGS_A_DAY && after >= READINGS_A_DAY {
+            full.push(day_of(*day));
+        }
+        no_longer_full |= before >= READINGS_A_DAY && after < READINGS_A_DAY;
+    }
+    let new = days.values().sum::<i64>();
+    if full.is_empty() && !no_longer_full {
+        // Days that neither become full nor cease to be move no streak.
+        let sql =
+            "UPDATE patient_counter SET times_measured = times_measured + ? WHERE patient_id = ?";
+        tx.local(sql, [new, id])?;
+        return Ok(());
+    }
+    let mut counters = counters(tx, id)?;
+    counters.times_measured += new;
+    let follow = match (counters.last_day, full.first()) {
+        (Some(last), Some(first)) => last < *first,
+        _ => true,
+    };
+    if follow && !no_longer_full {
+        full.into_iter().for_each(|day| counters.count_day(day));
+    } else {
+        // They lie before or between those that are there, or one of these is none any more.
+        counters = rebuild(tx, id, counters.times_measured)?;
+    }
+    save_counters(tx, id, &counters)
+}
+
+/// Counts readings of one day, or takes some back. Answers with how many there were.
+///
+/// Not one statement: an upsert has a journal of its own, which takes longer the more its transaction has changed.
+fn count_on(tx: &WriteTx<'_>, id: i64, day: i64, readings: i64) -> Result<i64, StoreError> {
+    let sql = "SELECT readings FROM patient_day WHERE day_number = ? AND patient_id = ?";
+    let before: Option<i64> = one(tx, sql, [day, id], |row| row.get(0))?;
+    let after = before.unwrap_or(0) + readings;
+    match before {
+        // A day on which nothing counts any more is no day, so that all nodes have the same.
+        Some(_) if after <= 0 => {
+            let sql = "DELETE FROM patient_day WHERE day_number = ? AND patient_id = ?";
+            tx.local(sql, [day, id])?;
+        }
+        None if after <= 0 => {}
+        Some(_) => {
+            let sql =
+                "UPDATE patient_day SET readings = ?3 WHERE day_number = ?1 AND patient_id = ?2";
+            tx.local(sql, [day, id, after])?;
+        }
+        None => {
+            let sql =
+                "INSERT INTO patient_day (day_number, patient_id, readings) VALUES (?1, ?2, ?3)";
+            tx.local(sql, [day, id, after])?;
         }
     }
-    let times_measured = counters(tx, id)?.times_measured + days.values().sum::<i64>();
-    // Not counted on: the days may come before, between or after those that are there.
-    let counters = rebuild(tx, id, times_measured)?;
-    save_counters(tx, id, &counters)
+    Ok(before.unwrap_or(0))
 }
 
 /// Counts everything again from the readings, when rows of two patients became one's.
 pub(super) fn recount(tx: &WriteTx<'_>, id: i64) -> Result<(), StoreError> {
-    tx.local("DELETE FROM patient_day WHERE patient_id = ?", [id])?;
+    twins::forget_days(tx, id)?;
     let sql = "SELECT recorded_at FROM reading WHERE patient_id = ? AND status = 1";
     let recorded: Vec<i64> = all(tx, sql, [id], |row| row.get(0))?;
-    let mut days: BTreeMap<Date, i64> = BTreeMap::new();
+    let mut days: BTreeMap<i64, i64> = BTreeMap::new();
     for at in recorded {
-        *days.entry(Timestamp(at).day()).or_default() += 1;
+        *days.entry(Timestamp(at).day_number()).or_default() += 1;
     }
-    let sql = "INSERT INTO patient_day (patient_id, day, readings) VALUES (?, ?, ?)";
+    let sql = "INSERT INTO patient_day (patient_id, day_number, readings) VALUES (?, ?, ?)";
     for (day, readings) in &days {
-        tx.local(sql, params![id, day.to_string(), readings])?;
+        tx.local(sql, [id, *day, *readings])?;
     }
     let sql = "SELECT former_times_measured FROM patient WHERE id = ?";
     let former: i64 = one(tx, sql, [id], |row| row.get(0))?.unwrap_or(0);
@@ -358,10 +388,15 @@ pub(super) fn recount(tx: &WriteTx<'_>, id: i64) -> Result<(), StoreError> {
 fn rebuild(tx: &impl Read, id: i64, times_measured: i64) -> Result<Counters, StoreError> {
     let sql = "SELECT former_max_streak FROM patient WHERE id = ?";
     let former_max = one(tx, sql, [id], |row| row.get(0))?.unwrap_or(0);
-    let sql = "SELECT day FROM patient_day WHERE patient_id = ? AND readings >= ? ORDER BY day";
-    let days: Vec<String> = all(tx, sql, [id, READINGS_A_DAY], |row| row.get(0))?;
-    let days = days.iter().filter_map(|day| day.parse().ok());
-    Ok(Counters::rebuild(times_measured, former_max, days))
+    // As in the index.
+    const { assert!(READINGS_A_DAY == 4) };
+    let sql = "SELECT day_number FROM patient_day WHERE patient_id = ? AND readings >= 4 ORDER BY day_number";
+    let days: Vec<i64> = all(tx, sql, [id], |row| row.get(0))?;
+    Ok(Counters::rebuild(
+        times_measured,
+        former_max,
+        days.into_iter().map(day_of),
+    ))
 }
 
 fn save_counters(tx: &WriteTx<'_>, id: i64, counters: &Counters) -> Result<(), StoreError> {

@@ -58,7 +58,7 @@ pub fn renew(
     )?;
     let sql = "UPDATE replica SET number = ?, replica_id = ?, change_seq = 0, change_hash = ?, starts = 1";
     tx.local(sql, params![number.get(), id.0, id.genesis()])?;
-    let fresh = LogState::load(tx.connection_of())?;
+    let fresh = LogState::load(tx.connection_of(), tx.state().lanes())?;
     let head = Head::genesis(id);
     tx.state_mut().become_replica(fresh, head);
     Ok(())

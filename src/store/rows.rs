@@ -4,7 +4,7 @@
 //! peer: two registrations of one person are linked, a reading that came in twice is one, and counters
 //! follow. Must never decide which value wins; `islet_sync::rules` does.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeSet, HashSet};
 
 use islet_sync::apply::{RegisterKey, State};
 use islet_sync::change::{self, Encoder};
@@ -13,38 +13,41 @@ use islet_sync::id::{ReplicaNumber, RowId};
 use islet_sync::op::{Action, Value};
 use islet_sync::register::{Sibling, Stamp};
 use islet_sync::rules::{Entity, Shape};
-use jiff::civil::Date;
 use rusqlite::{Connection, params, params_from_iter};
 
 use super::entity::{
     self, MEMBER, PATIENT, QUEUE_DAY, READING, REFRESH_TOKEN, SESSION, STAFF, exists_sql,
 };
+use super::newest::Newest;
+use super::reading_rows::{self, ReadingRows};
 use super::tx::{Bind, Read, all, one, prepared};
 use super::{StoreError, collisions, families, twins};
 use crate::domain::time::Timestamp;
 
 /// The status of a reading, and the one that counts (`islet_sync::rules::READING`).
 const STATUS_FIELD: u8 = 5;
-const FINAL: i64 = 1;
+pub(super) const FINAL: i64 = 1;
 /// Most rows that are remembered to be there.
 const KNOWN_MAX: usize = 4096;
 
 /// The rows of one transaction, with what is to be done at its end.
 pub(super) struct Rows<'a> {
-    connection: &'a Connection,
+    pub(super) connection: &'a Connection,
     now: Timestamp,
+    /// How far the stored readings reach.
+    pub(super) newest: Newest,
+    /// What is kept between readings.
+    pub(super) readings: ReadingRows<'a>,
     /// A right was taken away or a password changed: sessions must be looked at again.
     pub(super) ends_sessions: bool,
     /// Sessions whose refresh token was exchanged by two nodes that did not know of each other.
-    pub(super) forked: std::collections::BTreeSet<i64>,
-    /// Readings that came in or were withdrawn, to be counted at the end: by patient and day of recording.
-    pub(super) counted: BTreeMap<i64, BTreeMap<Date, i64>>,
+    pub(super) forked: BTreeSet<i64>,
     /// Rows that are there, so that a patient with a thousand readings is looked up once.
     known: HashSet<(u8, RowId)>,
     /// Something of the queue changed.
     pub(super) touched_queue: bool,
     /// Patients whose counters are to be counted afresh.
-    pub(super) recount: std::collections::BTreeSet<i64>,
+    pub(super) recount: BTreeSet<i64>,
 }
 
 impl Read for Rows<'_> {
@@ -58,16 +61,17 @@ impl Read for Rows<'_> {
 }
 
 impl<'a> Rows<'a> {
-    pub(super) fn new(connection: &'a Connection, now: Timestamp) -> Self {
+    pub(super) fn new(connection: &'a Connection, now: Timestamp, newest: Newest) -> Self {
         Self {
             connection,
             now,
+            newest,
+            readings: ReadingRows::default(),
             ends_sessions: false,
-            forked: std::collections::BTreeSet::new(),
-            counted: BTreeMap::new(),
+            forked: BTreeSet::new(),
             known: HashSet::new(),
             touched_queue: false,
-            recount: std::collections::BTreeSet::new(),
+            recount: BTreeSet::new(),
         }
     }
 
@@ -149,8 +153,7 @@ impl<'a> Rows<'a> {
         if let Some((patient, recorded_at, before)) = found.filter(|(_, _, before)| before != after)
         {
             let change = i64::from(*after == FINAL) - i64::from(before == FINAL);
-            let days = self.counted.entry(patient).or_default();
-            *days.entry(Timestamp(recorded_at).day()).or_default() += change;
+            self.readings.count(patient, Timestamp(recorded_at), change);
         }
         Ok(())
     }
@@ -172,6 +175,9 @@ impl State for Rows<'_> {
         if self.known.contains(&(entity.code, row)) {
             return Ok(Some(0));
         }
+        if entity.code == READING.code && self.newest.is_new(self, row)? {
+            return Ok(None);
+        }
         let id = match entity.code {
             code if code == READING.code => twins::reading(self, row.get())?,
             _ => row.get(),
@@ -191,33 +197,18 @@ impl State for Rows<'_> {
         fields: &[(u8, Value<'_>)],
         _stamp: Stamp,
     ) -> Result<(), StoreError> {
+        if entity.code == READING.code {
+            return reading_rows::create(self, row, fields);
+        }
         self.note_queue(entity);
         let values = self.values(entity, fields)?;
         let id = Value::Int(row.get());
-        if entity.code == READING.code && !twins::enter_reading(self, row.get(), &values)?
-            || entity.code == REFRESH_TOKEN.code && !families::enter_token(self, &values)?
-        {
+        if entity.code == REFRESH_TOKEN.code && !families::enter_token(self, &values)? {
             return Ok(());
         }
         let bound = std::iter::once(&id).chain(&values).map(Bind);
         prepared(self, entity::insert_sql(entity))?.execute(params_from_iter(bound))?;
         match entity.code {
-            code if code == READING.code => {
-                if let [
-                    Value::Int(patient),
-                    _,
-                    _,
-                    _,
-                    Value::Int(FINAL),
-                    _,
-                    Value::Int(recorded_at),
-                    ..,
-                ] = values.as_slice()
-                {
-                    let days = self.counted.entry(*patient).or_default();
-                    *days.entry(Timestamp(*recorded_at).day()).or_default() += 1;
-                }
-            }
             code if code == PATIENT.code => twins::enter_patient(self, row.get(), &values)?,
             // It brings a key of access tokens.
             code if code == MEMBER.code => self.ends_sessions = true,

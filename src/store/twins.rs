@@ -12,8 +12,9 @@ use islet_sync::rules::Merge;
 use rusqlite::params;
 
 use super::entity::READING;
+use super::reading_rows::FIELDS;
 use super::rows::Rows;
-use super::tx::{Bind, Read, all, one};
+use super::tx::{Bind, Read, all, one, prepared};
 use super::{StoreError, collisions};
 
 /// The patient that this id means.
@@ -33,7 +34,7 @@ pub(super) fn reading(tx: &impl Read, id: i64) -> Result<i64, StoreError> {
 pub(super) fn enter_reading(
     rows: &mut Rows<'_>,
     id: i64,
-    values: &[Value<'_>],
+    values: &[&Value<'_>; FIELDS],
 ) -> Result<bool, StoreError> {
     let [
         patient_id,
@@ -45,11 +46,16 @@ pub(super) fn enter_reading(
         _,
         notes,
         again,
-    ] = values
-    else {
-        return Err(StoreError::Damaged("a reading has other fields".into()));
-    };
-    if *again == Value::Int(1) {
+    ] = values;
+    if let (Value::Int(patient_id), Value::Int(measured_at)) = (patient_id, measured_at) {
+        let newest = rows.newest.clone();
+        let is_latest = newest.is_latest(rows, *patient_id, *measured_at)?;
+        newest.note_time(*patient_id, *measured_at);
+        if is_latest {
+            return Ok(true);
+        }
+    }
+    if **again == Value::Int(1) {
         return Ok(true);
     }
     // A corrected row no longer shows what it was made with; `reading_origin` does.
@@ -121,6 +127,10 @@ pub(super) fn enter_patient(
     let [first, others @ ..] = twins.as_slice() else {
         return Ok(());
     };
+    if !others.is_empty() {
+        rows.readings.forget_patients();
+        rows.newest.forget_times();
+    }
     for other in others {
         let sql = "INSERT INTO patient_link (alias, patient_id) VALUES (?1, ?2)
                    ON CONFLICT (alias) DO UPDATE SET patient_id = ?2";
@@ -132,6 +142,18 @@ pub(super) fn enter_patient(
         rows.recount.insert(*first);
         collisions::joined(rows, &twins)?;
     }
+    Ok(())
+}
+
+/// Removes the days of a patient, which are to be counted again.
+pub(super) fn forget_days(tx: &impl Read, patient_id: i64) -> Result<(), StoreError> {
+    // From day to day: rows of one day lie together, not those of one patient.
+    let sql = "DELETE FROM patient_day WHERE patient_id = ? AND day_number IN (
+                 WITH RECURSIVE stored(day) AS (SELECT min(day_number) FROM patient_day UNION ALL
+                   SELECT (SELECT min(day_number) FROM patient_day WHERE day_number > day) FROM stored
+                   WHERE day IS NOT NULL)
+                 SELECT day FROM stored)";
+    prepared(tx, sql)?.execute([patient_id])?;
     Ok(())
 }
 
@@ -153,9 +175,9 @@ fn adopt(rows: &mut Rows<'_>, alias: i64, patient_id: i64) -> Result<(), StoreEr
     for id in readings {
         adopt_reading(rows, id, patient_id)?;
     }
-    rows.execute("DELETE FROM patient_day WHERE patient_id = ?", [alias])?;
+    forget_days(rows, alias)?;
     rows.recount.extend([alias, patient_id]);
-    rows.counted.remove(&alias);
+    rows.readings.counted.remove(&alias);
     Ok(())
 }
 

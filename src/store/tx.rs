@@ -23,11 +23,14 @@ use rusqlite::{CachedStatement, Connection, OptionalExtension, ToSql, params, pa
 
 use super::audit::ChangeRef;
 use super::entity::{self, Entity};
+use super::lanes::Lanes;
 use super::marks::Marks;
+use super::newest::Newest;
 use super::rows::Rows;
 use super::{StoreError, audit, collisions, logs, patients};
 use crate::domain::audit::Entry;
 use crate::domain::time::Timestamp;
+use crate::limits;
 
 /// Proof that an audit entry was written, with the result of the job. Only [`WriteTx::audit`]
 /// makes one, so a write without an entry does not compile.
@@ -104,6 +107,10 @@ pub(super) struct LogState {
     pub(super) acknowledged: Acknowledged,
     /// Marks of stored logs.
     pub(super) marks: Marks,
+    /// How far the readings reach.
+    pub(super) newest: Newest,
+    /// Who waits for the writer.
+    lanes: Arc<Lanes>,
     /// Runs of others that were stored since the start.
     pub(super) stored_runs: u64,
     audit_seq: i64,
@@ -115,7 +122,7 @@ pub(super) struct LogState {
 }
 
 impl LogState {
-    pub(super) fn load(connection: &Connection) -> Result<Self, StoreError> {
+    pub(super) fn load(connection: &Connection, lanes: Arc<Lanes>) -> Result<Self, StoreError> {
         let sql = "SELECT number, hlc, change_seq, change_hash, audit_seq, audit_hash, replica_id
                    FROM replica";
         let (number, hlc, seq, hash, audit_seq, audit_hash, id) =
@@ -146,6 +153,8 @@ impl LogState {
             causality: Arc::new(causality),
             acknowledged: Acknowledged::default(),
             marks: Marks::default(),
+            newest: Newest::default(),
+            lanes,
             stored_runs: 0,
             audit_seq,
             audit_hash,
@@ -176,6 +185,11 @@ impl LogState {
         self.causality = fresh.causality;
         self.rows = fresh.rows;
         self.stored_runs += 1;
+    }
+
+    /// Who waits for the writer, for a state that follows this one.
+    pub(super) fn lanes(&self) -> Arc<Lanes> {
+        Arc::clone(&self.lanes)
     }
 
     /// Where this replica's log is, and how often those of others were stored.
@@ -289,6 +303,9 @@ impl<'a> WriteTx<'a> {
     ) -> Result<i64, StoreError> {
         debug_assert_eq!(values.len(), entity.fields.len(), "{}", entity.name);
         let row = self.state.next_row(entity)?;
+        if entity.code == entity::READING.code {
+            self.note_reading(row, values);
+        }
         let id = Value::Int(row.get());
         prepared(self, entity::insert_sql(entity))?.execute(params_from_iter(
             std::iter::once(&id).chain(values).map(Bind),
@@ -299,7 +316,7 @@ impl<'a> WriteTx<'a> {
             self.local(sql, params![entity.code, row.get()])?;
         }
         if collisions::watches(entity) {
-            let rows = Rows::new(self.connection, self.now);
+            let rows = Rows::new(self.connection, self.now, self.state.newest.clone());
             collisions::created(&rows, entity, row.get(), values)?;
         }
         let fields: Vec<_> = (1..).zip(values.iter().cloned()).collect();
@@ -316,6 +333,22 @@ impl<'a> WriteTx<'a> {
         );
         self.push(op.entity, op.action, op.row, &op.fields);
         Ok(row.get())
+    }
+
+    fn note_reading(&self, row: RowId, values: &[Value<'_>]) {
+        self.state.newest.note_id(row);
+        if let [
+            Value::Int(patient_id),
+            _,
+            _,
+            _,
+            _,
+            Value::Int(measured_at),
+            ..,
+        ] = values
+        {
+            self.state.newest.note_time(*patient_id, *measured_at);
+        }
     }
 
     /// Sets columns of a replicated row, which must exist. What merges together with them is written
@@ -420,17 +453,17 @@ impl<'a> WriteTx<'a> {
     /// Writes an operation as a peer will: by the engine. It replaces all that is known here.
     fn write(&mut self, op: &Op<'_>) -> Result<(), StoreError> {
         let stamp = self.stamp();
-        let mut rows = Rows::new(self.connection, self.now);
+        let mut rows = Rows::new(self.connection, self.now, self.state.newest.clone());
         apply::apply(&mut rows, &Everything, stamp, op).map_err(|error| match error {
             ApplyError::State(error) => error,
             ApplyError::Refused(refusal) => StoreError::Damaged(refusal.to_string()),
         })?;
         let Rows {
             ends_sessions,
-            counted,
+            readings,
             ..
         } = rows;
-        for (patient, days) in counted {
+        for (patient, days) in readings.counted {
             patients::count_past_readings(self, patient, &days)?;
         }
         if ends_sessions {
@@ -460,6 +493,21 @@ impl<'a> WriteTx<'a> {
             }
         }
         self.change.push(entity, action, row, fields);
+    }
+
+    /// Whether a person waits for the writer. A job with much to do then leaves the rest to the next.
+    pub(super) fn somebody_waits(&self) -> bool {
+        self.state.lanes.somebody_waits()
+    }
+
+    /// How much of a big job one transaction should do: less when people are about, for whoever comes next waits
+    /// for its commit.
+    pub(super) fn apply_ops(&self) -> usize {
+        if self.state.lanes.people_are_about() {
+            limits::APPLY_OPS_ABOUT
+        } else {
+            limits::APPLY_OPS
+        }
     }
 
     pub(super) const fn state(&self) -> &LogState {
@@ -594,9 +642,16 @@ pub(super) fn prepared<'a>(
     tx: &'a impl Read,
     sql: &str,
 ) -> Result<CachedStatement<'a>, StoreError> {
+    prepared_for(tx.connection(), sql)
+}
+
+/// The same, to be kept for several uses within one transaction.
+pub(super) fn prepared_for<'a>(
+    connection: &'a Connection,
+    sql: &str,
+) -> Result<CachedStatement<'a>, StoreError> {
     #[cfg(test)]
     SEEN.with_borrow_mut(|seen| seen.insert(sql.to_owned()));
-    let connection = tx.connection();
     if connection.is_autocommit() {
         // A full disk made SQLite undo everything. Whoever overlooked that must not go on: each
         // statement would be a transaction of its own, without an audit entry.

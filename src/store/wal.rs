@@ -1,16 +1,21 @@
 //! Keeps the write-ahead log short.
 //!
 //! SQLite's own automatic checkpoint runs inside of a commit, where a caller waits for it, and says
-//! nothing when its fsync fails. Here the writer checkpoints after its callers were answered.
+//! nothing when its fsync fails. Here a thread of its own copies pages back while the writer goes on; only to begin
+//! the log anew the writer takes its turn, after its callers were answered.
 //!
 //! Must never: swallow an error of the disk.
 
+use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread::JoinHandle;
 
 use rusqlite::Connection;
 
-use super::StoreError;
+use super::space::Space;
+use super::{StoreError, connection};
 use crate::limits;
 
 /// The length of the log, as SQLite told at the last commit.
@@ -19,11 +24,16 @@ pub(super) struct Wal {
     pages: Arc<AtomicU32>,
     /// From this length on the log is to begin anew.
     restart_at: u32,
+    copier: Copier,
 }
 
 impl Wal {
-    /// Watches the log of the writer's connection.
-    pub(super) fn watch(connection: &mut Connection) -> Result<Self, StoreError> {
+    /// Watches the log of the writer's connection to the database at `path`.
+    pub(super) fn watch(
+        connection: &mut Connection,
+        path: &Path,
+        space: &Arc<Space>,
+    ) -> Result<Self, StoreError> {
         let pages = Arc::new(AtomicU32::new(0));
         let seen = Arc::clone(&pages);
         connection.wal_hook(Some(move |_: &mut _, length: std::ffi::c_int| {
@@ -33,10 +43,11 @@ impl Wal {
         Ok(Self {
             pages,
             restart_at: limits::WAL_RESTART_PAGES,
+            copier: Copier::start(path, Arc::clone(space))?,
         })
     }
 
-    /// Copies the log back into the database when it is long; waits for readers only when it is
+    /// Has the log copied back into the database when it is long; waits for readers only when it is
     /// very long.
     pub(super) fn checkpoint_if_due(&mut self, connection: &Connection) -> Result<(), StoreError> {
         let pages = self.pages.load(Ordering::Relaxed);
@@ -45,7 +56,12 @@ impl Wal {
             return Ok(());
         }
         if pages < self.restart_at {
-            return checkpoint(connection, "PASSIVE");
+            self.copier.ask();
+            return Ok(());
+        }
+        if self.copier.is_busy() {
+            // Two cannot copy at once. It is asked for nothing more until the log began anew.
+            return Ok(());
         }
         self.restart_at = pages.saturating_add(limits::WAL_CHECKPOINT_PAGES);
         connection.busy_timeout(limits::WAL_RESTART_WAIT)?;
@@ -55,8 +71,78 @@ impl Wal {
     }
 
     /// Copies everything back and empties the log.
-    pub(super) fn fold(&self, connection: &Connection) -> Result<(), StoreError> {
+    pub(super) fn fold(&mut self, connection: &Connection) -> Result<(), StoreError> {
+        self.copier.stop();
         checkpoint(connection, "TRUNCATE")
+    }
+}
+
+/// The thread that copies pages back.
+#[derive(Debug)]
+struct Copier {
+    asks: Option<SyncSender<()>>,
+    busy: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Copier {
+    fn start(path: &Path, space: Arc<Space>) -> Result<Self, StoreError> {
+        let connection = connection::open_copier(path)?;
+        let (asks, asked) = sync_channel(1);
+        let busy = Arc::new(AtomicBool::new(false));
+        let is_busy = Arc::clone(&busy);
+        let thread = std::thread::Builder::new()
+            .name("islet-copier".into())
+            .spawn(move || copy(&connection, &asked, &is_busy, &space))
+            .map_err(|error| StoreError::Io("copier thread".into(), error))?;
+        Ok(Self {
+            asks: Some(asks),
+            busy,
+            thread: Some(thread),
+        })
+    }
+
+    fn is_busy(&self) -> bool {
+        self.busy.load(Ordering::Acquire)
+    }
+
+    fn ask(&self) {
+        if let Some(asks) = &self.asks
+            && !self.busy.swap(true, Ordering::AcqRel)
+        {
+            // Nobody is there only when the thread panicked; then the writer copies when it must.
+            if asks.try_send(()).is_err() {
+                self.busy.store(false, Ordering::Release);
+            }
+        }
+    }
+
+    fn stop(&mut self) {
+        self.asks = None;
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the copier thread ended with a panic");
+        }
+    }
+}
+
+impl Drop for Copier {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+fn copy(connection: &Connection, asked: &Receiver<()>, busy: &AtomicBool, space: &Space) {
+    while asked.recv().is_ok() {
+        if let Err(error) = checkpoint(connection, "PASSIVE") {
+            tracing::error!(%error, "a checkpoint failed");
+            if matches!(error, StoreError::DiskFull) {
+                space.note_full();
+            }
+            error.stop_if_fatal();
+        }
+        busy.store(false, Ordering::Release);
     }
 }
 

@@ -27,6 +27,7 @@ use super::tx::{Acknowledged, LogState, WriteTx};
 use super::wal::Wal;
 use super::{StoreError, connection, renewal};
 use crate::clock::Clock;
+use crate::limits;
 
 /// Exit status after a defect of the writer itself: EX_SOFTWARE of sysexits.h.
 const EXIT_DEFECT: i32 = 70;
@@ -66,9 +67,9 @@ impl Writer {
         Ok(Self {
             lease,
             renewal,
-            state: LogState::load(&connection)?,
+            state: LogState::load(&connection, Arc::clone(&lanes))?,
             audit_head: AuditHead::open(dir, &connection)?,
-            wal: Wal::watch(&mut connection)?,
+            wal: Wal::watch(&mut connection, path, &space)?,
             connection,
             commits: watch::Sender::new(0),
             audit_key,
@@ -124,7 +125,12 @@ impl Writer {
         let before = self.state.clone();
         let mut replies = Vec::with_capacity(batch.jobs.len());
         let mut jobs = batch.jobs.into_iter();
-        let result = self.try_batch(&mut jobs, &batch.access, &batch.uses, &mut replies);
+        let room = if batch.bulk {
+            limits::BATCH_WRITES_MAX
+        } else {
+            0
+        };
+        let result = self.try_batch(&mut jobs, room, &batch.access, &batch.uses, &mut replies);
         let epoch_before = before.session_epoch;
         let logs_before = before.logs_at();
         if let Err(error) = &result {
@@ -164,10 +170,12 @@ impl Writer {
         }
     }
 
-    /// Runs and commits a batch. `Ok(false)` when there was nothing to commit.
+    /// Runs and commits a batch, with up to `room` people who came meanwhile: they need not wait for
+    /// another fsync. `Ok(false)` when there was nothing to commit.
     fn try_batch(
         &mut self,
         jobs: &mut dyn Iterator<Item = Job>,
+        room: usize,
         access: &[Access],
         uses: &HashSet<SessionUse>,
         replies: &mut Vec<Outcome>,
@@ -176,7 +184,9 @@ impl Writer {
         let before = self.state.audit_head();
         let health = self.space.recover();
         self.note_uses(uses)?;
-        for job in jobs {
+        let lanes = Arc::clone(&self.lanes);
+        let joined = std::iter::repeat_with(|| lanes.pop_interactive()).take(room);
+        for job in jobs.chain(joined.map_while(std::convert::identity)) {
             if health == Health::DiskFull && !job.essential {
                 replies.push((job.run)(Err(StoreError::DiskFull)));
             } else {

@@ -41,6 +41,9 @@ pub enum Value<'a> {
 /// The most bytes in a [`Value::Bytes`]: a certificate fits, a picture does not.
 pub const BYTES_MAX: usize = 1024;
 
+/// Room for the fields of most operations.
+const FIELDS_USUAL: usize = 8;
+
 /// One operation.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Op<'a> {
@@ -198,7 +201,9 @@ impl<'a> Op<'a> {
         let len = usize::try_from(take_u64(input)?).ok()?;
         let mut body = take_bytes(input, len)?;
         let row = RowId::from_i64(take_u64(&mut body)?.cast_signed()).ok()?;
-        let mut fields: Vec<(u8, Value<'a>)> = Vec::new();
+        // No field takes fewer than two bytes.
+        let mut fields: Vec<(u8, Value<'a>)> =
+            Vec::with_capacity((body.len() / 2).min(FIELDS_USUAL));
         while !body.is_empty() {
             let number = take_u8(&mut body)?;
             if fields.last().is_some_and(|(last, _)| *last >= number) {

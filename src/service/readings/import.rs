@@ -4,8 +4,6 @@
 
 use std::collections::BTreeMap;
 
-use jiff::civil::Date;
-
 use super::NO_PATIENT;
 use crate::domain::actor::Actor;
 use crate::domain::audit::Entry;
@@ -64,7 +62,7 @@ fn store(
         return Err(NO_PATIENT);
     }
     let sent = batch.len();
-    let mut days: BTreeMap<Date, i64> = BTreeMap::new();
+    let mut days: BTreeMap<i64, i64> = BTreeMap::new();
     for past in batch {
         if past.recorded_at > tx.now() {
             return Err(Error::invalid("recorded_at")(Invalid::new(
@@ -87,7 +85,7 @@ fn store(
             continue;
         }
         readings::insert_recorded(tx, &new, measured_at, recorded_at)?;
-        *days.entry(recorded_at.day()).or_default() += 1;
+        *days.entry(recorded_at.day_number()).or_default() += 1;
     }
     let new = usize::try_from(days.values().sum::<i64>()).unwrap_or(sent);
     let imported = Imported {

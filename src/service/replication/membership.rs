@@ -6,12 +6,13 @@
 
 use islet_sync::chain::{Head, ReplicaId};
 use islet_sync::exchange::Introduction;
-use islet_sync::id::{REPLICA_NUMBER_MAX, ReplicaNumber};
+use islet_sync::id::ReplicaNumber;
 use serde::{Deserialize, Serialize};
 
 use super::super::{App, Error, invitations, policy};
 use crate::domain::actor::Actor;
 use crate::domain::audit::{Entry, Object};
+use crate::limits;
 use crate::store::{Lane, Read, StoreError, WriteTx, logs, members as rows, replica};
 
 /// A replica of the network.
@@ -238,7 +239,7 @@ pub(super) fn free_number(tx: &impl Read, dice: &[u8; 64]) -> Result<ReplicaNumb
         .map(|it| it.introduction.number)
         .collect();
     let mut candidates = dice.chunks_exact(4).filter_map(|bytes| {
-        let number = u32::from_le_bytes(bytes.try_into().ok()?) & REPLICA_NUMBER_MAX;
+        let number = u32::from_le_bytes(bytes.try_into().ok()?) & limits::REPLICA_NUMBER_DRAWN_MAX;
         ReplicaNumber::new(number)
             .ok()
             .filter(|number| *number != ReplicaNumber::FOUNDER)

@@ -16,6 +16,7 @@ use crate::domain::glucose::{Glucose, NewReading, ReadingType, Source};
 use crate::domain::patient::{Dni, NewPatient};
 use crate::domain::time::Timestamp;
 use crate::service::{queue, readings, testing};
+use crate::store::StoreError;
 use crate::store::{Read, WriteTx, entity, patients};
 
 const NOW: Timestamp = Timestamp(1_772_755_449_000);
@@ -362,7 +363,7 @@ async fn rights_for(net: &Network, to: u8, wanted: i64) -> i64 {
         .unwrap();
     let answer = rights(&net.nodes[0], to.into(), request).await.unwrap();
     let mut answer = answer.as_slice();
-    take_i64(&mut answer).unwrap()
+    islet_sync::varint::take_i64(&mut answer).unwrap()
 }
 
 #[tokio::test]

@@ -423,7 +423,7 @@ async fn log_ins_of_a_person_registered_twice_go_on() {
 async fn a_log_in_and_a_refresh_add_little_to_the_log() {
     let (net, _) = Network::with_patient(2).await;
     let run_from = async |from: u64| {
-        let run = run_after(&net.nodes[0], ReplicaNumber::FOUNDER, from)
+        let run = outgoing::run_after(&net.nodes[0], ReplicaNumber::FOUNDER, from)
             .await
             .unwrap();
         let (_, run) = run.unwrap();
