@@ -18,6 +18,8 @@ use crate::service::{App, Error, readings};
 
 /// A glucose reading.
 #[derive(Debug, Serialize, ToSchema)]
+// The legacy API has a reading of its own in the same document.
+#[schema(as = ReadingV1)]
 pub(super) struct ReadingDto {
     id: i64,
     patient_id: i64,

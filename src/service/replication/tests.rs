@@ -318,8 +318,14 @@ async fn a_person_registered_twice_is_one_patient_with_both_histories() {
     net.assert_same().await;
     let mine = readings::mine(&net.nodes[0], &here, false).await.unwrap();
     assert_eq!(mine.len(), 4);
-    assert_eq!(mine.last().unwrap().glucose_mg_dl, 66.0, "the newest comes last");
-    let all = crate::service::patients::list(&net.nodes[0], &doctor).await.unwrap();
+    assert_eq!(
+        mine.last().unwrap().glucose_mg_dl,
+        66.0,
+        "the newest comes last"
+    );
+    let all = crate::service::patients::list(&net.nodes[0], &doctor)
+        .await
+        .unwrap();
     assert_eq!(all.len(), 1);
 }
 
