@@ -56,7 +56,7 @@ pub(super) fn run(args: &JoinArgs, data: &DataDir) -> Result<(), Failure> {
     let invitation = read(&args.code)?;
     let joined = founding::prepare(data, |stage| build(data, stage, &invitation, &name))?;
     let dir = data.path().display();
-    let (clinic, fingerprint) = &joined;
+    let (clinic, fingerprint, name) = &joined;
     output::line(&format!(
         "This computer belongs to the network of {clinic} now, as {name}.\n\
          Certificate authority, SHA-256 fingerprint, the same as at the other nodes:\n  \
@@ -88,13 +88,13 @@ fn read(words: &[String]) -> Result<Invitation, Failure> {
     Invitation::parse(&typed).map_err(|error| Failure::usage(error.to_string()))
 }
 
-/// Everything of the new node, with the name of the clinic and the authority's fingerprint.
+/// Everything of the new node, with the name of the clinic, the authority's fingerprint, and its own name.
 fn build(
     data: &DataDir,
     stage: &DataDir,
     invitation: &Invitation,
     name: &str,
-) -> Result<(String, String), Failure> {
+) -> Result<(String, String, String), Failure> {
     let audit_key = founding::keys(stage)?;
     let identity = stage.identity()?;
     let node_id = identity.node_id();
@@ -138,7 +138,13 @@ fn build(
         app.store.close();
         Ok(adopted?)
     })?;
-    Ok((admission.clinic, authority.fingerprint()))
+    // The network may have a node of this name already, and gave this one another.
+    let own = admission
+        .members
+        .iter()
+        .find(|it| it.number == admission.number);
+    let name = own.map_or_else(|| name.to_owned(), |own| own.name.clone());
+    Ok((admission.clinic, authority.fingerprint(), name))
 }
 
 fn write(dir: &Path, name: &str, bytes: &[u8]) -> Result<(), Failure> {

@@ -194,3 +194,18 @@ fn a_directory_from_before_nodes_had_keys_gets_one() {
     let refused = finish(&mut command, "");
     refused.refused("restore keys/node.key from a backup");
 }
+
+#[test]
+fn two_computers_of_one_name_get_two() {
+    let clinic = Clinic::new();
+    let _a = clinic.serve("a");
+    let join = |data: &str| {
+        let code = clinic.invite("a");
+        let mut command = islet();
+        command.arg("--data").arg(clinic.data(data));
+        let joined = finish(command.args(["join", &code, "--name", "raspberrypi"]), "");
+        joined.ok()
+    };
+    assert!(join("b").contains("now, as raspberrypi."));
+    assert!(join("c").contains("now, as raspberrypi-2."));
+}

@@ -218,17 +218,27 @@ fn insert(
     dice: &[u8; 64],
 ) -> Result<rows::Member, Error> {
     let number = free_number(tx, dice)?;
+    let name = free_name(tx, &new.name)?;
     let row = rows::NewMember {
         number,
         replica_id,
         public_key: new.public_key,
         token_key: new.token_key,
-        name: &new.name,
+        name: &name,
         addresses: &new.addresses,
     };
     let id = rows::insert(tx, &row)?;
     let found = rows::list(tx)?.into_iter().find(|it| it.id == id);
     found.ok_or_else(|| StoreError::Damaged("a member that was just made is missing".into()).into())
+}
+
+/// The name, or with a number after it when another node has it: small computers are all called the same.
+fn free_name(tx: &impl Read, name: &str) -> Result<String, Error> {
+    let members = rows::list(tx)?;
+    let is_free = |name: &str| members.iter().all(|it| it.name != name);
+    let numbered = (2..).map(|count: u32| format!("{name}-{count}"));
+    let mut names = std::iter::once(name.to_owned()).chain(numbered);
+    Ok(names.find(|name| is_free(name)).unwrap_or_default())
 }
 
 /// A number that no replica known here has, the founder's excepted.
