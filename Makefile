@@ -5,6 +5,7 @@
 #   make lab     power cuts, kills and failing disks, in their long form (root)
 #   make bench   the measurements
 #   make bench-wire  bytes per reading, beside other formats
+#   make bench-sync  replication against its goals, and over a slow link (root)
 #   make fmt     format the sources
 #   make clean   remove what was built (not demo-data, not a node's data)
 
@@ -12,7 +13,7 @@ DATA ?= demo-data
 # Kills and power cuts of `make lab`.
 ROUNDS ?= 200
 
-.PHONY: demo test lab bench bench-wire fmt deny clean
+.PHONY: demo test lab bench bench-wire bench-sync fmt deny clean
 .DEFAULT_GOAL := demo
 
 demo:
@@ -37,6 +38,11 @@ bench:
 bench-wire:
 	@tools/setup-debian.sh demo
 	CARGO_TARGET_DIR=target/wire cargo run --release --locked --manifest-path benches/wire/Cargo.toml
+
+bench-sync:
+	@tools/setup-debian.sh demo
+	cargo bench --locked --bench replication
+	cargo bench --locked --bench replication -- slow
 
 deny:
 	@tools/setup-deny.sh
