@@ -6,6 +6,7 @@
 #   make sim     the replication engine under random faults; SEEDS=N, SEED=FIRST
 #   make bench   the measurements
 #   make bench-wire  bytes per reading, beside other formats
+#   make bench-sync  replication against its goals, and over a slow link (root)
 #   make fmt     format the sources
 #   make clean   remove what was built (not demo-data, not a node's data)
 
@@ -16,7 +17,7 @@ ROUNDS ?= 200
 SEEDS ?= 100000
 SEED ?= 0
 
-.PHONY: demo test lab sim bench bench-wire fmt deny clean
+.PHONY: demo test lab sim bench bench-wire bench-sync fmt deny clean
 .DEFAULT_GOAL := demo
 
 demo:
@@ -45,6 +46,11 @@ bench:
 bench-wire:
 	@tools/setup-debian.sh demo
 	CARGO_TARGET_DIR=target/wire cargo run --release --locked --manifest-path benches/wire/Cargo.toml
+
+bench-sync:
+	@tools/setup-debian.sh demo
+	cargo bench --locked --bench replication
+	cargo bench --locked --bench replication -- slow
 
 deny:
 	@tools/setup-deny.sh

@@ -88,9 +88,8 @@ fn report() {
     let few = (count / 500).clamp(100, 1_000);
     report_apply("finger-sticks", "sticks", count, sticks, (50_000, "50"));
     report_apply("CGM readings", "sensor", 4 * count, sensor, (250_000, "35"));
-    let source = Source::start(&sticks.join("source"), 0);
-    report_catch_up(&source, sticks, count);
-    drop(source);
+    report_catch_up("finger-sticks", sticks, count, "20");
+    report_catch_up("CGM readings", sensor, 4 * count, "");
     let restarted = Source::start(&sticks.join("receiver"), 1);
     row(
         &format!("start after a kill, {count} changes"),
@@ -190,26 +189,21 @@ fn report_apply(name: &str, part: &str, count: usize, dir: &Path, goals: (usize,
     }
 }
 
-fn report_catch_up(source: &Source, dir: &Path, count: usize) {
-    let expected = source.changes.to_string();
+fn report_catch_up(name: &str, dir: &Path, count: usize, goal: &str) {
+    let source_dir = dir.join("source");
+    let source = Source::start(&source_dir, 0);
     let receiver = text(&dir.join("receiver"));
-    let source_dir = text(&dir.join("source"));
-    let found = run(
-        Some(1),
-        &[
-            "receive",
-            &receiver,
-            &source_dir,
-            &source.address,
-            &expected,
-        ],
-    );
-    row(
-        &format!("catching up {count} over TLS, receiver on one core, s"),
-        found["seconds"],
-        1,
-        "20",
-    );
+    let expected = source.changes.to_string();
+    let args = [
+        "receive",
+        &receiver,
+        &text(&source_dir),
+        &source.address,
+        &expected,
+    ];
+    let found = run(Some(1), &args);
+    let what = format!("catching up {count} {name} over TLS, receiver on one core, s");
+    row(&what, found["seconds"], 1, goal);
     row(
         "bytes received per reading",
         found["bytes"] / count as f64,

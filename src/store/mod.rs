@@ -1,6 +1,6 @@
 //! The only place that knows SQLite.
 //!
-//! One writer thread holds the only connection that commits and checkpoints. It takes writes from
+//! One writer thread holds the only connection that commits; another copies its log back. It takes writes from
 //! two bounded lanes and commits many of them with one fsync (group commit). Reader threads have
 //! a connection each and see the last commit. Nobody else may open the database of a running node
 //! for writing: the lock file keeps a second process out.

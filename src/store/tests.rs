@@ -7,6 +7,7 @@ use islet_sync::op::Value;
 
 use super::*;
 
+mod counters;
 mod disk;
 mod lanes_and_log;
 mod opening;

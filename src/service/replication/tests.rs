@@ -16,8 +16,7 @@ use crate::domain::glucose::{Glucose, NewReading, ReadingType, Source};
 use crate::domain::patient::{Dni, NewPatient};
 use crate::domain::time::Timestamp;
 use crate::service::{queue, readings, testing};
-use crate::store::StoreError;
-use crate::store::{Read, WriteTx, entity, patients};
+use crate::store::{Read, StoreError, WriteTx, entity, patients};
 
 const NOW: Timestamp = Timestamp(1_772_755_449_000);
 
@@ -634,4 +633,46 @@ async fn replica_of(app: &App) -> ReplicaNumber {
         .read(|tx| Ok::<_, Error>(replica::number(tx)?))
         .await
         .unwrap()
+}
+
+/// An author of whom a node has not heard is introduced after the run that made it a member.
+#[tokio::test]
+async fn a_new_node_needs_nothing_twice() {
+    let net = Network::of(2).await;
+    let ana = patient(&net.nodes[1], 30_111_222).await;
+    reading(&net.nodes[1], &ana, 110.0, at(9)).await;
+    net.heal().await;
+    let clock = Arc::new(ManualClock::at(NOW));
+    let (late, _dir) = testing::app_as(2, clock as Arc<dyn Clock>);
+    let late = Arc::new(late);
+    let mut admission = net.admit(2, &late).await;
+    // It heard only of the founder.
+    admission.members.retain(|member| member.number == 0);
+    adopt(&late, &admission).await.unwrap();
+    assert!(pull(&late, &net.nodes[0]).await > 1);
+    assert_eq!(digests(&late).await["reading"].len(), 1);
+    assert_eq!(
+        pull(&late, &net.nodes[0]).await,
+        0,
+        "something came that was of no use"
+    );
+}
+
+/// Readings mostly come in order; that one which comes late is looked for all the same.
+#[tokio::test]
+async fn a_repeated_reading_is_found_in_whatever_order_it_comes() {
+    let net = Network::of(2).await;
+    let ana = patient(&net.nodes[0], 30_111_222).await;
+    net.heal().await;
+    for minutes in [9, 3, 7] {
+        for node in &net.nodes {
+            reading(node, &ana, 110.0, at(minutes)).await;
+        }
+        reading(&net.nodes[1], &ana, 90.0, at(minutes + 20)).await;
+        net.heal().await;
+    }
+    net.assert_same().await;
+    let rows = digests(&net.nodes[0]).await;
+    assert_eq!((rows["reading"].len(), rows["reading_alias"].len()), (6, 3));
+    assert_eq!(rows["refused_op"], Vec::<String>::new());
 }

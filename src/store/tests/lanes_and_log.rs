@@ -206,3 +206,41 @@ async fn the_write_ahead_log_stays_short_while_readers_never_pause() {
     assert!(longest >= bound / 4, "too few writes to show anything");
     assert!(longest <= bound, "{longest} bytes of write-ahead log");
 }
+
+/// Who came while a machine's job ran shares its commit, and a failure of one is not the other's.
+#[tokio::test]
+async fn people_who_came_during_a_bulk_job_are_committed_with_it() {
+    let node = Node::new();
+    for fails in [false, true] {
+        let (began, waits) = std::sync::mpsc::channel::<()>();
+        let (release, wait) = std::sync::mpsc::channel::<()>();
+        let commits = *node.store().commits().borrow();
+        let bulk = node.store().write(Lane::Bulk, move |tx| {
+            began.send(()).unwrap();
+            wait.recv().unwrap();
+            assert!(tx.somebody_waits());
+            insert_day(tx, 0)
+        });
+        let person = async {
+            waits.recv().unwrap();
+            let write = node.store().write(Lane::Interactive, move |tx| {
+                let done = insert_day(tx, 1)?;
+                if fails {
+                    Err(StoreError::Closed)
+                } else {
+                    Ok(done)
+                }
+            });
+            tokio::pin!(write);
+            assert!(write.as_mut().now_or_never().is_none());
+            release.send(()).unwrap();
+            write.await
+        };
+        let (bulk, person) = tokio::join!(bulk, person);
+        let bulk: Result<i64, StoreError> = bulk;
+        assert_eq!((bulk.is_ok(), person.is_ok()), (true, !fails));
+        assert_eq!(*node.store().commits().borrow(), commits + 1);
+    }
+    assert_eq!(node.count("queue_day").await, 3);
+    assert_eq!(node.problems().await, Vec::<String>::new());
+}
