@@ -54,8 +54,8 @@ pub fn may_rely(tx: &WriteTx<'_>, entry: i64) -> Result<bool, StoreError> {
     Ok(relies)
 }
 
-/// Whether this replica can let an entry hold a place of the day on a right of its own: one that is free,
-/// or the one that is bound to this entry.
+/// Whether this replica can let an entry hold a place of the day on a right of its own: the one that the entry holds
+/// it on now, however small staff made the day since, one that is free, or the one that is bound to it still.
 ///
 /// # Errors
 /// When the disk fails.
@@ -66,11 +66,12 @@ pub fn can_take(tx: &WriteTx<'_>, day: &QueueDay, entry: i64) -> Result<bool, St
                WHERE r.queue_entry_id = ? AND r.queue_day_id = ? AND r.id BETWEEN ? AND ? AND r.replaced = 0
                AND e.state IN ('PENDING', 'ACCEPTED', 'DENIED')";
     let bound: Vec<bool> = all(tx, sql, [entry, day.id, first, last], |row| row.get(0))?;
-    let mut free = available(tx, day)?;
-    for occupies in bound {
-        free += i64::from(occupies || !is_stable(tx, entry)?);
+    if bound.contains(&true) {
+        return Ok(true);
     }
-    Ok(free > 0)
+    // A right that the entry was turned down on counts as used, and is the entry's to take up again.
+    let held = !bound.is_empty() && !is_stable(tx, entry)?;
+    Ok(available(tx, day)? + i64::from(held) > 0)
 }
 
 /// How many rights of this replica are bound.

@@ -423,6 +423,26 @@ fn the_queue_does_what_its_model_does() {
     });
 }
 
+/// Found by the test above: the patient has the place, so nobody has to find one.
+#[test]
+fn a_patient_is_put_back_on_a_day_that_staff_made_too_small() {
+    use Request as R;
+    let decided = |action| R::Decide(1, action);
+    let rounds = [
+        R::Open,
+        R::Submit(0),
+        R::Submit(1),
+        R::Submit(2),
+        decided(QueueAction::Accept),
+        R::Resize(1),
+        decided(QueueAction::PutBack),
+        decided(QueueAction::Deny),
+        // Now it costs a place, and there is none.
+        decided(QueueAction::PutBack),
+    ];
+    runtime().block_on(run(rounds.map(|round| vec![round]).into()));
+}
+
 #[tokio::test]
 async fn staff_cannot_decide_what_is_not_theirs_to_decide() {
     let clinic = Clinic::new();
