@@ -452,7 +452,7 @@ CREATE TABLE segment (
 ) STRICT;
 
 CREATE UNIQUE INDEX segment_by_log ON segment (number, last_seq);
--- Small runs, which are joined when there are many (limits::SMALL_RUN_CHANGES).
+-- Small runs, which are joined when there are many.
 CREATE INDEX segment_small ON segment (number, last_seq) WHERE last_seq - first_seq < 1024;
 
 -- [local] The logs of the other replicas: how far they are stored here, and how far applied.

@@ -413,8 +413,8 @@ pub const SEAL_CHANGES: u64 = 1024;
 pub const DISCOVERED_NODES_MAX: usize = 256;
 /// Addresses of one peer that are tried at once.
 pub const PEER_TRIES_MAX: usize = 8;
-/// Runs with fewer changes are joined with their neighbours.
-pub const SMALL_RUN_CHANGES: i64 = 1024;
+/// A run that was joined of this many changes takes no more: all of it is decoded to read one of them.
+pub const JOINED_RUN_CHANGES: usize = 4 * 1024;
 /// Small runs of one log that are worth joining: each costs some 150 bytes beside its changes.
 pub const RUNS_JOINED_MIN: i64 = 64;
 /// Small runs that are joined in one transaction: each is decoded.

@@ -538,11 +538,15 @@ pub async fn tidy(app: &App) -> Result<(), Error> {
             for number in scattered {
                 done += logs::join_runs(tx, number)?;
             }
+            if done == 0 {
+                return Err(Error::NotFound("nothing can be joined"));
+            }
             let entry = Entry::new(&Actor::system(), "sync.tidy");
-            Ok::<_, Error>(tx.audit(&entry)?.with(done))
+            Ok::<_, Error>(tx.audit(&entry)?)
         });
-        if done.await? == 0 {
-            return Ok(());
+        match done.await {
+            Err(Error::NotFound(_)) => return Ok(()),
+            other => other?,
         }
     }
 }

@@ -5,7 +5,7 @@
 //! never hold what identifies the machine itself.
 
 use std::fs;
-use std::io::Write as _;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use islet_sync::chain::ReplicaId;
@@ -57,7 +57,7 @@ impl Lease {
 
     /// Makes `outside` durable.
     pub(super) fn write(&mut self, outside: Outside) -> Result<(), StoreError> {
-        let id = blake3_hex(&outside.replica.0);
+        let id = u128::from_be_bytes(outside.replica.0);
         let Outside {
             starts,
             leased_at,
@@ -65,10 +65,13 @@ impl Lease {
             ..
         } = outside;
         let text = format!(
-            "{VERSION} {id} {starts} {leased_at} {leased_to} {}\n",
+            "{VERSION} {id:032x} {starts} {leased_at} {leased_to} {}\n",
             machine().join(" ")
         );
-        let io = |error| StoreError::Io(self.path.clone(), error);
+        let io = |error: io::Error| match error.kind() {
+            io::ErrorKind::StorageFull => StoreError::DiskFull,
+            _ => StoreError::Io(self.path.clone(), error),
+        };
         let new = self.path.with_extension("lease.new");
         let mut file = fs::File::create(&new).map_err(io)?;
         file.write_all(text.as_bytes())
@@ -98,10 +101,6 @@ fn parse(words: &[&str]) -> Option<(Outside, Vec<String>)> {
         outside,
         parts.iter().map(|part| (*part).to_owned()).collect(),
     ))
-}
-
-fn blake3_hex(id: &[u8; 16]) -> String {
-    format!("{:032x}", u128::from_be_bytes(*id))
 }
 
 /// Digests of what identifies this machine, in the order of [`PARTS`] and then the network cards; what it does not

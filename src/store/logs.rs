@@ -249,6 +249,14 @@ pub(super) fn insert_run(
     Ok(())
 }
 
+/// A small run, to be joined with its neighbours.
+struct SmallRun {
+    id: i64,
+    seqs: (i64, i64),
+    hlc: i64,
+    bytes: Vec<u8>,
+}
+
 /// Makes small adjoining runs of one log one, so that a log of many short conversations stays small
 /// and quick to read. The signature of the last vouches for all. Answers with how many it joined.
 ///
@@ -257,49 +265,51 @@ pub(super) fn insert_run(
 pub fn join_runs(tx: &WriteTx<'_>, number: ReplicaNumber) -> Result<usize, StoreError> {
     let sql = "SELECT id, first_seq, last_seq, hlc, bytes FROM segment
                WHERE number = ? AND last_seq - first_seq < 1024 ORDER BY last_seq LIMIT ?";
-    type Small = (i64, i64, i64, i64, Vec<u8>);
     let wanted = params![number.get(), limits::RUNS_JOINED_MAX];
-    let small: Vec<Small> = all(tx, sql, wanted, |row| {
-        Ok((
-            row.get(0)?,
-            row.get(1)?,
-            row.get(2)?,
-            row.get(3)?,
-            row.get(4)?,
-        ))
+    let small = all(tx, sql, wanted, |row| {
+        Ok(SmallRun {
+            id: row.get(0)?,
+            seqs: (row.get(1)?, row.get(2)?),
+            hlc: row.get(3)?,
+            bytes: row.get(4)?,
+        })
     })?;
-    let (mut changes, mut ids, mut start) = (Vec::new(), Vec::new(), None);
-    for (id, first, last, hlc, bytes) in small {
-        let (from, _) = *start.get_or_insert((first, hlc));
-        if first != from + i64::try_from(changes.len()).unwrap_or(i64::MAX) {
-            break;
+    let mut rest = small.as_slice();
+    while let Some(first) = rest.first() {
+        let (joined, changes) = adjoining(rest)?;
+        if joined > 1 {
+            let bytes = encode_checked(first.seqs.0.cast_unsigned(), &changes)?;
+            for replaced in &rest[..joined - 1] {
+                tx.local("DELETE FROM segment WHERE id = ?", [replaced.id])?;
+            }
+            let sql = "UPDATE segment SET first_seq = ?, hlc = ?, bytes = ? WHERE id = ?";
+            let last = rest[joined - 1].id;
+            tx.local(sql, params![first.seqs.0, first.hlc, bytes, last])?;
+            return Ok(joined);
         }
-        let run =
-            segment::decode(&bytes).map_err(|error| StoreError::Damaged(error.to_string()))?;
+        rest = &rest[joined..];
+    }
+    Ok(0)
+}
+
+/// How many runs from the first on make one of a good size, the first included, and their changes.
+fn adjoining(runs: &[SmallRun]) -> Result<(usize, Vec<Change<'static>>), StoreError> {
+    let mut changes = Vec::new();
+    for (joined, run) in runs.iter().enumerate() {
+        let follows = joined == 0 || run.seqs.0 == runs[joined - 1].seqs.1 + 1;
+        if !follows || changes.len() >= limits::JOINED_RUN_CHANGES {
+            return Ok((joined, changes));
+        }
+        let segment =
+            segment::decode(&run.bytes).map_err(|error| StoreError::Damaged(error.to_string()))?;
         let before = changes.len();
-        changes.extend(run.changes().map(|(_, change)| owned(&change)));
-        if segment::fitting(&changes) < changes.len() {
+        changes.extend(segment.changes().map(|(_, change)| owned(&change)));
+        if joined > 0 && segment::fitting(&changes) < changes.len() {
             changes.truncate(before);
-            break;
-        }
-        ids.push(id);
-        if last - from + 1 >= limits::SMALL_RUN_CHANGES * 4 {
-            break;
+            return Ok((joined, changes));
         }
     }
-    let (Some((first, hlc)), Some((last, others))) = (start, ids.split_last()) else {
-        return Ok(0);
-    };
-    if others.is_empty() {
-        return Ok(0);
-    }
-    let bytes = encode_checked(first.cast_unsigned(), &changes)?;
-    for id in others {
-        tx.local("DELETE FROM segment WHERE id = ?", [id])?;
-    }
-    let sql = "UPDATE segment SET first_seq = ?, hlc = ?, bytes = ? WHERE id = ?";
-    tx.local(sql, params![first, hlc, bytes, last])?;
-    Ok(ids.len())
+    Ok((runs.len(), changes))
 }
 
 /// Logs of which many small runs are stored.

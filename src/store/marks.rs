@@ -52,6 +52,14 @@ impl Marks {
         counted.push(run);
         Ok(found)
     }
+
+    /// Changes of this replica were undone: their seqs will be those of others.
+    pub(super) fn forget(&self) {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clear();
+    }
 }
 
 impl Counted {

@@ -13,6 +13,7 @@ mod lanes_and_log;
 mod opening;
 mod plans;
 mod reading;
+mod runs;
 mod schema;
 mod set_aside;
 mod tampering;

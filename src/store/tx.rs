@@ -192,6 +192,14 @@ impl LogState {
         Arc::clone(&self.lanes)
     }
 
+    /// What comes back when the writes since `before` were undone.
+    pub(super) fn undo_to(&mut self, before: Self) {
+        if self.head != before.head {
+            before.marks.forget();
+        }
+        *self = before;
+    }
+
     /// Where this replica's log is, and how often those of others were stored.
     pub(super) const fn logs_at(&self) -> (u64, u64) {
         (self.head.seq, self.stored_runs)

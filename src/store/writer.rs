@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
 
-use islet_sync::incarnation::{Decision, LEASE, Outside, Reason};
+use islet_sync::incarnation::{Database, Decision, LEASE, Outside, Reason};
 use rusqlite::Connection;
 use tokio::sync::watch;
 
@@ -63,7 +63,7 @@ impl Writer {
         super::migrate::migrate(&connection)?;
         let dir = path.parent().unwrap_or(path);
         let mut lease = Lease::open(dir);
-        let renewal = start(&connection, &mut lease)?;
+        let renewal = start(&connection, &mut lease, &space)?;
         Ok(Self {
             lease,
             renewal,
@@ -134,7 +134,7 @@ impl Writer {
         let epoch_before = before.session_epoch;
         let logs_before = before.logs_at();
         if let Err(error) = &result {
-            self.state = before;
+            self.state.undo_to(before);
             if !self.connection.is_autocommit() {
                 // A failed ROLLBACK leaves nothing that could be committed either.
                 let _ = self.connection.execute_batch("ROLLBACK");
@@ -238,8 +238,11 @@ impl Writer {
             ..Outside::new(id)
         };
         self.renewal = None;
-        self.lease
-            .write(fresh.lease(self.state.head.seq + 1, LEASE).unwrap_or(fresh))
+        let outside = fresh.lease(self.state.head.seq + 1, LEASE).unwrap_or(fresh);
+        // It is committed, and nobody may be told that it was undone and go on: the next start finds the file of
+        // another replica, and becomes a new one once more.
+        let written = self.lease.write(outside);
+        written.map_err(|error| StoreError::Storage(error.to_string()))
     }
 
     fn note_uses(&mut self, uses: &HashSet<SessionUse>) -> Result<(), StoreError> {
@@ -279,7 +282,7 @@ impl Writer {
         if keep {
             return self.run_prepared("RELEASE job");
         }
-        self.state = before;
+        self.state.undo_to(before);
         self.execute("ROLLBACK TO job; RELEASE job")
     }
 
@@ -312,18 +315,36 @@ impl Outcome {
 }
 
 /// Looks whether the database may go on as the replica that it is, and counts the start.
-fn start(connection: &Connection, lease: &mut Lease) -> Result<Option<Reason>, StoreError> {
+fn start(
+    connection: &Connection,
+    lease: &mut Lease,
+    space: &Space,
+) -> Result<Option<Reason>, StoreError> {
     let database = renewal::database(connection)?;
     if let Decision::NewReplica(reason) = renewal::decide(&database, lease) {
         return Ok(Some(reason));
     }
-    // In the database first: a power cut between both leaves it ahead by one, which no restore does.
-    connection.execute("UPDATE replica SET starts = starts + 1", [])?;
+    match count_start(connection, lease, &database) {
+        // A full disk must not keep people from what is stored. What is leased may be used, and no more.
+        Err(StoreError::DiskFull) if lease.outside.is_some() => space.note_full(),
+        counted => counted?,
+    }
+    Ok(None)
+}
+
+/// In the database first: a power cut between both leaves it ahead by one, which no restore does.
+fn count_start(
+    connection: &Connection,
+    lease: &mut Lease,
+    database: &Database,
+) -> Result<(), StoreError> {
     let before = lease.outside.unwrap_or(Outside::new(database.replica));
     let outside = Outside {
-        starts: database.starts + 1,
+        starts: before.starts + 1,
         ..before
     };
-    lease.write(outside.lease(database.seq + 1, LEASE).unwrap_or(outside))?;
-    Ok(None)
+    // Not one more than the database has: it may have been counted there before, and not in the file.
+    let starts = outside.starts.cast_signed();
+    connection.execute("UPDATE replica SET starts = ?", [starts])?;
+    lease.write(outside.lease(database.seq + 1, LEASE).unwrap_or(outside))
 }

@@ -30,6 +30,32 @@ async fn a_full_disk_refuses_writes_and_recovers_by_itself() {
     }
 }
 
+/// The start itself writes. A disk on which it cannot must not keep people from what is stored.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_starts_and_reads_on_a_full_disk() {
+    let disk = match Disk::new(DISK_MIB) {
+        Ok(disk) => disk,
+        Err(reason) => return lab::skip("full disk", &reason),
+    };
+    let data = disk.mount_point().join("node");
+    lab::seed(&data);
+    let ledger = Ledger::default();
+    let node = Node::start(&mut lab::islet(), &data, &[]);
+    let phone = load::phone(&node, None).await;
+    assert!(ledger.post_one(&phone).await);
+    drop(node);
+
+    let filler = disk.mount_point().join("filler");
+    fill(&filler, 0);
+    let node = Node::start(&mut lab::islet(), &data, &[]);
+    let phone = load::phone(&node, Some(&phone)).await;
+    check::served(&phone, &ledger).await;
+    std::fs::remove_file(&filler).unwrap();
+    assert!(ledger.post_one(&phone).await, "once there is room");
+    drop(node);
+    check::stored(&data, &ledger).must_be_empty("started on a full disk");
+}
+
 async fn fill_up(disk: &Disk, room_kib: u32) {
     let data = disk.mount_point().join("node");
     lab::seed(&data);
