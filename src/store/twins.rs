@@ -13,9 +13,10 @@ use rusqlite::params;
 
 use super::entity::READING;
 use super::reading_rows::FIELDS;
-use super::rows::Rows;
+use super::rows::{FINAL, Rows};
 use super::tx::{Bind, Read, all, one, prepared};
 use super::{StoreError, collisions};
+use crate::domain::time::Timestamp;
 
 /// The patient that this id means.
 pub(super) fn patient(tx: &impl Read, id: i64) -> Result<i64, StoreError> {
@@ -43,7 +44,7 @@ pub(super) fn enter_reading(
         source,
         _,
         measured_at,
-        _,
+        recorded_at,
         notes,
         again,
     ] = values;
@@ -74,6 +75,9 @@ pub(super) fn enter_reading(
     let Some(there) = one(rows, sql, wanted, |row| row.get::<_, i64>(0))? else {
         return Ok(true);
     };
+    if let Value::Int(recorded_at) = recorded_at {
+        keep_first(rows, there, Timestamp(*recorded_at))?;
+    }
     let (small, large) = (there.min(id), there.max(id));
     if small != there {
         rename_reading(rows, there, small)?;
@@ -83,6 +87,25 @@ pub(super) fn enter_reading(
         [large, small],
     )?;
     Ok(false)
+}
+
+/// A reading was recorded when the first of its twins was, and is counted on that day.
+fn keep_first(rows: &mut Rows<'_>, id: i64, recorded_at: Timestamp) -> Result<(), StoreError> {
+    let sql = "SELECT patient_id, recorded_at, status FROM reading WHERE id = ?";
+    let found: Option<(i64, i64, i64)> = one(rows, sql, [id], |row| {
+        Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+    })?;
+    let Some((patient, later, status)) = found.filter(|(_, there, _)| *there > recorded_at.0)
+    else {
+        return Ok(());
+    };
+    let sql = "UPDATE reading SET recorded_at = ? WHERE id = ?";
+    rows.execute(sql, [recorded_at.0, id])?;
+    if status == FINAL {
+        rows.readings.count(patient, Timestamp(later), -1);
+        rows.readings.count(patient, recorded_at, 1);
+    }
+    Ok(())
 }
 
 fn rename_reading(rows: &Rows<'_>, from: i64, to: i64) -> Result<(), StoreError> {
@@ -207,11 +230,11 @@ fn adopt_reading(rows: &mut Rows<'_>, id: i64, patient_id: i64) -> Result<(), St
 /// Makes one of two rows of the same reading. The values that were written to either are siblings of the one.
 fn join_readings(rows: &mut Rows<'_>, a: i64, b: i64, patient_id: i64) -> Result<(), StoreError> {
     let (small, large) = (a.min(b), a.max(b));
+    // Both days are counted again anyhow.
+    let sql = "UPDATE reading SET patient_id = ?1,
+               recorded_at = (SELECT min(recorded_at) FROM reading WHERE id IN (?2, ?3)) WHERE id = ?2";
+    rows.execute(sql, [patient_id, small, large])?;
     rows.execute("DELETE FROM reading WHERE id = ?", [large])?;
-    rows.execute(
-        "UPDATE reading SET patient_id = ? WHERE id = ?",
-        [patient_id, small],
-    )?;
     rows.execute(
         "UPDATE OR IGNORE reading_origin SET reading_id = ? WHERE reading_id = ?",
         [small, large],

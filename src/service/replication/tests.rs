@@ -251,6 +251,10 @@ pub(crate) fn at(minutes_ago: i64) -> Timestamp {
     Timestamp(NOW.0 - minutes_ago * 60_000)
 }
 
+fn day_later(days: i64) -> Timestamp {
+    Timestamp(NOW.0 + days * 24 * 3_600_000)
+}
+
 #[tokio::test]
 async fn what_one_node_knows_the_others_learn() {
     let net = Network::of(3).await;
@@ -277,14 +281,18 @@ async fn a_reading_that_reached_two_nodes_is_one() {
     let net = Network::of(3).await;
     let ana = patient(&net.nodes[0], 30_111_222).await;
     net.heal().await;
-    for node in &net.nodes {
-        reading(node, &ana, 110.0, at(5)).await;
-        reading(node, &ana, 111.0, at(4)).await;
+    // The phone reached one node a day after the other: all say when it was first recorded.
+    for (days, node) in [(0, 1), (1, 0), (2, 2)] {
+        net.clock.set(day_later(days));
+        reading(&net.nodes[node], &ana, 110.0, at(5)).await;
+        reading(&net.nodes[node], &ana, 111.0, at(4)).await;
     }
     net.heal().await;
     net.assert_same().await;
     let rows = digests(&net.nodes[2]).await;
     assert_eq!((rows["reading"].len(), rows["reading_alias"].len()), (2, 4));
+    let first = format!("Integer({})", NOW.0);
+    assert!(rows["reading"].iter().all(|row| row.contains(&first)));
     assert!(
         rows["patient_counter"][0].contains("Integer(2)"),
         "{:?}",
@@ -302,6 +310,7 @@ async fn a_person_registered_twice_is_one_patient_with_both_histories() {
     );
     reading(&net.nodes[1], &here, 110.0, at(5)).await;
     reading(&net.nodes[1], &here, 120.0, at(3)).await;
+    net.clock.set(day_later(1));
     reading(&net.nodes[2], &there, 110.0, at(5)).await;
     reading(&net.nodes[2], &there, 130.0, at(1)).await;
     net.heal().await;
