@@ -234,7 +234,8 @@ fn apply_op(
     let reason = match apply::apply(rows, context, stamp, op) {
         Ok(()) => return Ok(()),
         Err(ApplyError::Refused(refusal)) => refusal.to_string(),
-        // What a constraint of the schema refuses, it refuses on every node.
+        // A CHECK sees the values alone, and rows that are referred to come before in every order; keys that two
+        // nodes may both give out have no constraint (`collisions`, `twins`). So it is refused on every node.
         Err(ApplyError::State(error)) if error.is_constraint() => error.to_string(),
         Err(ApplyError::State(error)) => return Err(error),
     };

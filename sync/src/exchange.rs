@@ -22,9 +22,8 @@ use std::collections::BTreeMap;
 use thiserror::Error;
 
 use crate::branch::Branch;
-use crate::chain::{self, Hash, Head, ReplicaId, SIGNATURE_LEN, SignedHead};
+use crate::chain::{Hash, Head, ReplicaId, SIGNATURE_LEN, SignedHead};
 use crate::dot::VersionVector;
-use crate::hlc::Hlc;
 use crate::id::ReplicaNumber;
 use crate::limits::VECTOR_ENTRIES_MAX;
 use crate::varint::{put_i64, put_u64, take_i64, take_u64};
@@ -381,12 +380,6 @@ pub fn is_fork(
     signed
         .verify(introduction.replica, &introduction.public_key)
         .is_ok()
-}
-
-/// The digests of some changes.
-#[must_use]
-pub fn digests<'a>(changes: impl Iterator<Item = (Hlc, &'a [u8])>) -> Vec<Hash> {
-    changes.map(|(hlc, ops)| chain::digest(hlc, ops)).collect()
 }
 
 fn take_number(input: &mut &[u8]) -> Result<ReplicaNumber, Malformed> {
