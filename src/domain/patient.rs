@@ -1,5 +1,7 @@
 //! Patients.
 
+use std::borrow::Cow;
+
 use super::account::Email;
 use super::text::Invalid;
 
@@ -14,7 +16,7 @@ impl Dni {
     /// # Errors
     /// When the text is not a DNI.
     pub fn parse(value: &str) -> Result<Self, Invalid> {
-        let value = value.trim();
+        let value = Self::canonical(value);
         let ok = (1..=50).contains(&value.len())
             && value
                 .chars()
@@ -25,10 +27,25 @@ impl Dni {
                 "debe ser un DNI: de 1 a 50 letras, números, puntos o guiones",
             ));
         }
-        Ok(Self(value.to_owned()))
+        Ok(Self(value.into_owned()))
     }
 
-    /// The text as typed.
+    /// The one form of a number that some people write with dots: `30.111.222` is `30111222`. Whoever is looked for by
+    /// what somebody typed is looked for by this.
+    #[must_use]
+    pub fn canonical(typed: &str) -> Cow<'_, str> {
+        let typed = typed.trim();
+        let digits = || typed.bytes().filter(|byte| *byte != b'.');
+        if typed.contains('.')
+            && digits().next().is_some()
+            && digits().all(|it| it.is_ascii_digit())
+        {
+            return Cow::Owned(typed.replace('.', ""));
+        }
+        Cow::Borrowed(typed)
+    }
+
+    /// The text in its one form.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -113,6 +130,14 @@ mod tests {
         }
         for bad in ["", " ", "30 111", "1;DROP", "ñ", &"1".repeat(51)] {
             assert!(Dni::parse(bad).is_err(), "{bad}");
+        }
+        for (typed, stored) in [
+            ("30.111.222", "30111222"),
+            (" 5.123.456", "5123456"),
+            ("AR.30", "AR.30"),
+            ("..", ".."),
+        ] {
+            assert_eq!(Dni::parse(typed).unwrap().as_str(), stored);
         }
     }
 }

@@ -9,7 +9,7 @@ use rusqlite::{Row, params};
 use super::entity::PATIENT;
 use super::tx::{Read, all, one};
 use super::{StoreError, WriteTx, twins};
-use crate::domain::patient::{NewPatient, Patient, PatientPatch};
+use crate::domain::patient::{Dni, NewPatient, Patient, PatientPatch};
 use crate::domain::streak::{Counters, READINGS_A_DAY};
 use crate::domain::time::{Timestamp, day_of, number_of};
 
@@ -160,7 +160,7 @@ pub fn by_dni(tx: &impl Read, dni: &str) -> Result<Option<Patient>, StoreError> 
     one(
         tx,
         &format!("{SELECT} WHERE p.dni = ? ORDER BY p.id LIMIT 1"),
-        [dni],
+        [Dni::canonical(dni)],
         |row| from_row(row, today),
     )
 }
@@ -191,8 +191,10 @@ pub fn list(tx: &impl Read, after: i64, limit: u32) -> Result<Vec<Patient>, Stor
 /// # Errors
 /// When the disk fails.
 pub fn login(tx: &impl Read, name: &str) -> Result<Option<PatientLogin>, StoreError> {
-    let column = if name.contains('@') { "email" } else { "dni" };
-    login_where(tx, column, name)
+    if name.contains('@') {
+        return login_where(tx, "email", name);
+    }
+    login_where(tx, "dni", Dni::canonical(name))
 }
 
 /// The same by row id.

@@ -68,6 +68,20 @@ async fn staff_register_find_edit_and_list_patients() {
 }
 
 #[tokio::test]
+async fn a_document_number_with_dots_is_the_same_number() {
+    let node = Node::seeded();
+    let admin = node.admin().await;
+    let mut dotted = ana();
+    dotted["dni"] = json!("30.111.222");
+    let created = admin.post_json("/users", &dotted).await.expect(200);
+    assert_eq!(created["dni"], json!("30111222"));
+    admin.post_json("/users", &ana()).await.expect(403);
+    for name in ["30.111.222", "30111222"] {
+        Client::log_in(&node.patient_url, (name, "una clave 55")).await;
+    }
+}
+
+#[tokio::test]
 async fn unique_values_are_unique() {
     let node = Node::seeded();
     let admin = node.admin().await;
