@@ -288,6 +288,9 @@ fn show_verdict(snapshot: &Snapshot, data: &DataDir, json: bool) -> Result<(), F
             "The audit log is whole: {} entries.",
             report.entries
         ))?;
+        for unknown in &report.unknown {
+            output::line(&format!("But {unknown}."))?;
+        }
     } else {
         for problem in &report.problems {
             output::line(problem)?;

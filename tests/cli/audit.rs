@@ -231,4 +231,9 @@ async fn verify_and_doctor_find_an_end_that_was_cut_off() {
     drop(db);
     islet(&data, &["audit", "verify"]).refused(3, "its end was cut off");
     islet(&data, &["doctor"]).refused(3, "its end was cut off");
+    // Whoever removes the evidence as well cannot make it look as if there had been none.
+    std::fs::remove_file(data.join("audit.head")).unwrap();
+    let unknown = "whether its end was cut off cannot be told";
+    assert!(islet_ok(&data, &["audit", "verify"]).contains(unknown));
+    islet(&data, &["doctor"]).refused(3, unknown);
 }

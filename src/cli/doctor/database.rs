@@ -68,7 +68,11 @@ fn audit_log(snapshot: &Snapshot, data: &DataDir) -> Finding {
     };
     match snapshot.verify_audit(data.path(), key) {
         Ok(report) if report.problems.is_empty() => {
-            Finding::ok(check, format!("whole, {} entries", report.entries))
+            let text = format!("whole, {} entries", report.entries);
+            match report.unknown.first() {
+                None => Finding::ok(check, text),
+                Some(unknown) => Finding::warn(check, format!("{text}, but {unknown}")),
+            }
         }
         Ok(report) => {
             let first = report.problems.first().map_or("", String::as_str);

@@ -9,7 +9,7 @@ use islet_sync::hlc::Hlc;
 use islet_sync::id::ReplicaNumber;
 use islet_sync::segment;
 
-use super::super::audit_head::{self, Head, contradiction};
+use super::super::audit_head::{self, AUDIT_HEAD_FILE, Head, contradiction};
 use super::super::tx::{Read, one};
 use super::super::{logs, replica};
 use super::{AuditRow, COLUMNS, GENESIS, StoreError};
@@ -25,6 +25,8 @@ pub struct AuditReport {
     pub head_seq: i64,
     /// What is wrong, each with its place; empty when the log is whole.
     pub problems: Vec<String>,
+    /// What could not be looked at, so that the log may lack it all the same.
+    pub unknown: Vec<String>,
 }
 
 /// Most problems listed: a log altered at its start breaks in one place, not in a million.
@@ -95,15 +97,23 @@ impl Verifier {
     /// For the log of the node in `dir`. The note is read before anything of the log: the log may
     /// only be further.
     pub(in crate::store) fn new(key: [u8; 32], dir: &Path) -> Self {
+        let noted = audit_head::read(dir);
+        let mut report = AuditReport::default();
+        if noted.is_none() {
+            report.unknown.push(format!(
+                "nothing beside the database ({AUDIT_HEAD_FILE}) says how far the log had got: whether its end was cut \
+                 off cannot be told"
+            ));
+        }
         Self {
             key,
-            noted: audit_head::read(dir),
+            noted,
             previous: GENESIS,
             next_seq: i64::MIN,
             change_seq: 0,
             number: None,
             sealed: Sealed::default(),
-            report: AuditReport::default(),
+            report,
         }
     }
 

@@ -239,6 +239,11 @@ async fn people_who_came_during_a_bulk_job_are_committed_with_it() {
         let (bulk, person) = tokio::join!(bulk, person);
         let bulk: Result<i64, StoreError> = bulk;
         assert_eq!((bulk.is_ok(), person.is_ok()), (true, !fails));
+        // Commits are told of after their answers, and before the next batch, which moves no log.
+        let next = node.store().write(Lane::Interactive, |tx| {
+            tx.audit(&Entry::new(&Actor::system(), "test.next"))
+        });
+        next.await.map_err(|error: StoreError| error).unwrap();
         assert_eq!(*node.store().commits().borrow(), commits + 1);
     }
     assert_eq!(node.count("queue_day").await, 3);
