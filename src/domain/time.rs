@@ -28,10 +28,13 @@ impl Timestamp {
     /// When the text is no date and time, or the year is outside 1900 to 2199.
     pub fn parse(text: &str) -> Result<Self, Invalid> {
         let zoned = text.parse::<jiff::Timestamp>();
-        let instant = zoned.or_else(|_| {
+        let wall = || {
             text.parse::<DateTime>()
                 .and_then(|wall| ARGENTINA.to_timestamp(wall))
-        });
+        };
+        let instant = zoned
+            .or_else(|_| wall())
+            .or_else(|_| with_plus(text).parse());
         let ms = instant
             .map(jiff::Timestamp::as_millisecond)
             .map_err(|_| not_a_time(text))?;
@@ -84,6 +87,15 @@ impl Timestamp {
         // Clamped to the range of years that `parse` takes, so it cannot fail.
         let ms = self.0.clamp(RANGE_MS.start, RANGE_MS.end - 1);
         jiff::Timestamp::from_millisecond(ms).unwrap_or(jiff::Timestamp::UNIX_EPOCH)
+    }
+}
+
+/// In a URL `+` means a space, and many clients send a time in one without escaping it: in front of an offset nothing else
+/// can have been meant.
+fn with_plus(text: &str) -> String {
+    match text.rsplit_once(' ') {
+        Some((time, offset)) => format!("{time}+{offset}"),
+        None => text.to_owned(),
     }
 }
 
@@ -169,6 +181,7 @@ mod tests {
             "2026-03-05T21:04:09.123",
             "2026-03-05 21:04:09.123",
             "2026-03-06T02:04:09.123+02:00",
+            "2026-03-06T02:04:09.123 02:00",
         ] {
             assert_eq!(Timestamp::parse(same), Ok(instant), "{same}");
         }

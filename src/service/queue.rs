@@ -281,8 +281,8 @@ pub async fn prioritize(
     .await
 }
 
-/// The live entries, all or those in one state: by placement, but for the waiting who go before
-/// others.
+/// The live entries in the order in which their patients asked; those who wait, when they alone are asked for, in
+/// the order in which it is their turn.
 ///
 /// # Errors
 /// When the actor is not staff.
@@ -296,7 +296,9 @@ pub async fn entries(
     app.store
         .read(move |tx| {
             let mut entries = queue::live_entries(tx, state)?;
-            sort(&mut entries);
+            if state == Some(QueueState::Pending) {
+                sort(&mut entries);
+            }
             Ok(entries)
         })
         .await
@@ -319,13 +321,17 @@ pub async fn prioritized(app: &App, actor: &Actor) -> Result<Vec<Prioritized>, E
 /// # Errors
 /// When the actor is not staff.
 pub async fn open(app: &App, actor: &Actor) -> Result<(), Error> {
-    change_day(app, actor, "queue.open", |tx| {
+    change_day(app, actor, "queue.open", |tx, actor| {
         let day = queue::current_day(tx)?;
         if day.open {
-            Ok(day.id)
-        } else {
-            Ok(queue::open_day(tx)?)
+            return Ok((day.id, "repeated".into()));
         }
+        let ended = queue::live_entries(tx, None)?;
+        let day = queue::open_day(tx)?;
+        for entry in ended.iter().filter(|entry| !entry.state.occupies()) {
+            note_cleared(tx, actor, "queue.open", entry)?;
+        }
+        Ok((day, String::new()))
     })
     .await
 }
@@ -335,12 +341,13 @@ pub async fn open(app: &App, actor: &Actor) -> Result<(), Error> {
 /// # Errors
 /// When the actor is not staff.
 pub async fn close(app: &App, actor: &Actor) -> Result<(), Error> {
-    change_day(app, actor, "queue.close", |tx| {
+    change_day(app, actor, "queue.close", |tx, _| {
         let day = queue::current_day(tx)?;
-        if day.open {
-            queue::close_day(tx, day.id)?;
+        if !day.open {
+            return Ok((day.id, "repeated".into()));
         }
-        Ok(day.id)
+        queue::close_day(tx, day.id)?;
+        Ok((day.id, String::new()))
     })
     .await
 }
@@ -350,11 +357,17 @@ pub async fn close(app: &App, actor: &Actor) -> Result<(), Error> {
 /// # Errors
 /// When the actor is not staff.
 pub async fn clear(app: &App, actor: &Actor) -> Result<(), Error> {
-    change_day(app, actor, "queue.clear", |tx| {
-        for entry in queue::live_entries(tx, None)? {
+    change_day(app, actor, "queue.clear", |tx, actor| {
+        let cleared = queue::live_entries(tx, None)?;
+        for entry in &cleared {
             queue::set_state(tx, entry.placement, QueueState::Cleared)?;
+            note_cleared(tx, actor, "queue.clear", entry)?;
         }
-        Ok(queue::current_day(tx)?.id)
+        let detail = match cleared.len() {
+            0 => "repeated".into(),
+            count => format!("{count} cleared"),
+        };
+        Ok((queue::current_day(tx)?.id, detail))
     })
     .await
 }
@@ -372,13 +385,29 @@ pub async fn resize(app: &App, actor: &Actor, size: i64) -> Result<(), Error> {
             format!("debe ser un número de 0 a {SIZE_MAX}"),
         )));
     }
-    change_day(app, actor, "queue.resize", move |tx| {
+    change_day(app, actor, "queue.resize", move |tx, _| {
+        let before = queue::current_day(tx)?;
         queue::set_size(tx, size)?;
-        Ok(queue::current_day(tx)?.id)
+        Ok((before.id, format!("{} to {size}", before.size)))
     })
     .await
 }
 
+/// Whoever leaves the queue because of a change to the day finds it in their own audit trail.
+fn note_cleared(
+    tx: &mut WriteTx<'_>,
+    actor: &Actor,
+    action: &'static str,
+    entry: &QueueEntry,
+) -> Result<(), Error> {
+    let log = Entry::new(actor, action)
+        .of_patient(entry.patient_id)
+        .on(Object::QueueEntry, entry.placement)
+        .detail(format!("{} to CLEARED", entry.state.as_str()));
+    Ok(tx.audit(&log).map(drop)?)
+}
+
+/// Runs a change of the day, which answers with the day and what to note of it.
 async fn change_day<F>(
     app: &App,
     actor: &Actor,
@@ -386,14 +415,20 @@ async fn change_day<F>(
     change: F,
 ) -> Result<(), Error>
 where
-    F: FnOnce(&mut WriteTx<'_>) -> Result<i64, Error> + Send + 'static,
+    F: FnOnce(&mut WriteTx<'_>, &Actor) -> Result<(i64, String), Error> + Send + 'static,
 {
     policy::staff(app, actor, action)?;
     let actor = actor.clone();
     app.store
         .write(Lane::Interactive, move |tx| {
-            let day = change(tx)?;
-            Ok(tx.audit(&Entry::new(&actor, action).on(Object::QueueDay, day))?)
+            let (day, detail) = change(tx, &actor)?;
+            let log = Entry::new(&actor, action).on(Object::QueueDay, day);
+            let log = if detail.is_empty() {
+                log
+            } else {
+                log.detail(detail)
+            };
+            Ok(tx.audit(&log)?)
         })
         .await
 }

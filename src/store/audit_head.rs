@@ -7,6 +7,7 @@
 //!
 //! Must never: be written over while it contradicts the database; it is the evidence.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -21,9 +22,17 @@ pub(super) const AUDIT_HEAD_FILE: &str = "audit.head";
 /// A position in the audit log and the hash of the entry there.
 pub(super) type Head = (i64, [u8; 32]);
 
-/// Reads the note; `None` when there is none that can be read.
-pub(super) fn read(dir: &Path) -> Option<Head> {
-    let text = std::fs::read_to_string(dir.join(AUDIT_HEAD_FILE)).ok()?;
+/// Reads the note; `None` when there is none, or none that makes sense.
+pub(super) fn read(dir: &Path) -> io::Result<Option<Head>> {
+    let bytes = match std::fs::read(dir.join(AUDIT_HEAD_FILE)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        read => read?,
+    };
+    Ok(parse(&bytes))
+}
+
+fn parse(bytes: &[u8]) -> Option<Head> {
+    let text = std::str::from_utf8(bytes).ok()?;
     let (seq, hash) = text.trim_end().split_once(' ')?;
     Some((
         seq.parse().ok()?,
@@ -56,7 +65,7 @@ pub(super) struct AuditHead {
 impl AuditHead {
     /// Compares the note in `dir` with the database.
     pub(super) fn open(dir: &Path, connection: &Connection) -> Result<Self, StoreError> {
-        let noted = read(dir);
+        let noted = read(dir).map_err(|error| StoreError::Io(dir.join(AUDIT_HEAD_FILE), error))?;
         let problem = match noted {
             None => None,
             Some(noted) => {

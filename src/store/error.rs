@@ -37,6 +37,16 @@ pub enum StoreError {
     /// Another process has the data directory.
     #[error("{0} is in use by another islet process")]
     Locked(std::path::PathBuf),
+    /// The data directory is another user's, who could not use what this one would write there.
+    #[error(
+        "{dir} belongs to the user with id {owner}: run this command as that user, `sudo -u '#{owner}' islet ...`"
+    )]
+    NotOwner {
+        /// The directory.
+        dir: std::path::PathBuf,
+        /// Id of its user.
+        owner: u32,
+    },
     /// The database was written by a newer version.
     #[error("the database has schema {found}, this version knows {known}: install a newer islet")]
     Newer {

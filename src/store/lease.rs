@@ -33,21 +33,31 @@ pub(super) struct Lease {
 }
 
 impl Lease {
-    /// Reads the file in `dir`; one that cannot be understood counts as missing.
-    pub(super) fn open(dir: &Path) -> Self {
+    /// Reads the file in `dir`; one that cannot be understood counts as missing. One that cannot be read does not:
+    /// a replica that is given up for a wrong owner or a passing fault gives up its places in the queue.
+    pub(super) fn open(dir: &Path) -> Result<Self, StoreError> {
         let path = dir.join(LEASE_FILE);
-        let text = fs::read_to_string(&path).unwrap_or_default();
+        let text = match fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(error)
+                if [io::ErrorKind::NotFound, io::ErrorKind::InvalidData]
+                    .contains(&error.kind()) =>
+            {
+                String::new()
+            }
+            Err(error) => return Err(StoreError::Io(path, error)),
+        };
         let words: Vec<&str> = text.split_whitespace().collect();
         let read = parse(&words);
         let machine = machine();
         let same_machine = read
             .as_ref()
             .is_none_or(|(_, parts)| is_same(parts, &machine));
-        Self {
+        Ok(Self {
             path,
             outside: read.map(|(outside, _)| outside),
             same_machine,
-        }
+        })
     }
 
     /// Whether the machine is the one that the file was last written on, as far as can be told.
@@ -145,7 +155,7 @@ mod tests {
     #[test]
     fn what_was_written_is_read_and_rubbish_is_no_file() {
         let dir = tempfile::tempdir().unwrap();
-        let mut lease = Lease::open(dir.path());
+        let mut lease = Lease::open(dir.path()).unwrap();
         assert!(lease.outside.is_none() && lease.same_machine());
         let outside = Outside {
             replica: ReplicaId([9; 16]),
@@ -154,11 +164,14 @@ mod tests {
             leased_to: 1031,
         };
         lease.write(outside).unwrap();
-        let again = Lease::open(dir.path());
+        let again = Lease::open(dir.path()).unwrap();
         assert_eq!((again.outside, again.same_machine()), (Some(outside), true));
         for rubbish in ["", "2 00 1 1 1", "1 zz 1 1 1", "1 00 1 1", "\u{0}\u{0}"] {
             fs::write(dir.path().join(LEASE_FILE), rubbish).unwrap();
-            assert!(Lease::open(dir.path()).outside.is_none(), "{rubbish}");
+            assert!(
+                Lease::open(dir.path()).unwrap().outside.is_none(),
+                "{rubbish}"
+            );
         }
     }
 
@@ -173,5 +186,16 @@ mod tests {
         assert!(!is_same(&parts("a b c d"), &parts("a x y z")));
         assert!(!is_same(&parts("a"), &parts("b")));
         assert!(is_same(&parts(""), &parts("a")) && is_same(&parts("a"), &parts("")));
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_read_is_not_a_missing_one() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir(dir.path().join(LEASE_FILE)).unwrap();
+        let unreadable = Lease::open(dir.path());
+        assert!(
+            matches!(unreadable, Err(StoreError::Io(..))),
+            "{unreadable:?}"
+        );
     }
 }

@@ -1,6 +1,7 @@
 //! One process per data directory.
 
 use std::fs::{File, TryLockError};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use super::StoreError;
@@ -15,10 +16,16 @@ impl DirLock {
     ///
     /// # Errors
     /// [`StoreError::Locked`] when another process has it, [`StoreError::Missing`] when there is
-    /// no such directory.
+    /// no such directory, [`StoreError::NotOwner`] when it is another user's.
     pub fn take(dir: &Path) -> Result<Self, StoreError> {
-        if !dir.is_dir() {
-            return Err(StoreError::Missing(dir.to_owned()));
+        let metadata = match std::fs::metadata(dir) {
+            Ok(metadata) if metadata.is_dir() => metadata,
+            _ => return Err(StoreError::Missing(dir.to_owned())),
+        };
+        let owner = metadata.uid();
+        if owner != rustix::process::geteuid().as_raw() {
+            let dir = dir.to_owned();
+            return Err(StoreError::NotOwner { dir, owner });
         }
         let path = dir.join("lock");
         let file = File::options()

@@ -62,7 +62,7 @@ impl Writer {
         let mut connection = connection::open_writer(path)?;
         super::migrate::migrate(&connection)?;
         let dir = path.parent().unwrap_or(path);
-        let mut lease = Lease::open(dir);
+        let mut lease = Lease::open(dir)?;
         let renewal = start(&connection, &mut lease, &space)?;
         Ok(Self {
             lease,

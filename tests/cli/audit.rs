@@ -128,6 +128,53 @@ fn filters_that_make_no_sense_are_refused() {
     run(&["--outcome", "great"]).refused(2, "great");
 }
 
+/// Whoever is taken out of the queue together with others finds it among what happened to them.
+#[tokio::test]
+async fn changes_to_the_day_are_noted_of_the_patients_whom_they_concern() {
+    let node = Node::seeded();
+    let (admin, patient) = (node.admin().await, node.patient().await);
+    let open = "/appointments/queue/open";
+    for size in [1, 3] {
+        let path = format!("/appointments/queue/size?new_size={size}");
+        admin.post(&path).await.expect(200);
+    }
+    admin.post(open).await.expect(200);
+    admin.post(open).await.expect(200);
+    let place = patient.post("/appointments/submit").await.expect(201);
+    admin
+        .put(&format!("/appointments/deny/{place}"))
+        .await
+        .expect(201);
+    admin.post("/appointments/queue/close").await.expect(200);
+    admin.post(open).await.expect(200);
+    patient.post("/appointments/submit").await.expect(201);
+    admin.delete("/appointments").await.expect(204);
+    let details = |filters: &[&str]| -> Vec<String> {
+        let mut found = entries(&node, filters);
+        found.reverse();
+        let detail = |entry: &Value| entry["detail"].as_str().unwrap_or("").to_owned();
+        found.iter().map(detail).collect()
+    };
+    let patient = ["--patient", PATIENT.0, "--actor", "staff:admin"];
+    assert_eq!(
+        details(&patient),
+        [
+            "PENDING to DENIED",
+            "DENIED to CLEARED",
+            "PENDING to CLEARED"
+        ]
+    );
+    assert_eq!(details(&["--action", "queue.resize"]), ["5 to 1", "1 to 3"]);
+    assert_eq!(
+        details(&["--action", "queue.open"]),
+        ["", "repeated", "DENIED to CLEARED", ""]
+    );
+    assert_eq!(
+        details(&["--action", "queue.clear"]),
+        ["PENDING to CLEARED", "1 cleared"]
+    );
+}
+
 #[tokio::test]
 async fn verify_passes_beside_a_running_node_and_after_it() {
     let node = busy_node().await;

@@ -1,6 +1,7 @@
 //! `islet doctor`: every kind of damage is found, and said what to do about.
 
 use std::fs;
+use std::path::Path;
 
 use serde_json::Value;
 
@@ -8,7 +9,7 @@ use super::{founded, islet, islet_ok, set_mode, vandalise};
 
 /// Runs the doctor, who must fail with exactly `check`.
 #[track_caller]
-fn fails(data: &std::path::Path, check: &str, advice: &str) {
+fn fails(data: &Path, check: &str, advice: &str) {
     let ended = islet(data, &["doctor", "--json"]);
     assert_eq!(ended.code, 3, "{ended:?}");
     let findings: Vec<Value> = serde_json::from_str(&ended.out).unwrap();
@@ -47,6 +48,25 @@ fn open_permissions() {
     set_mode(&data.join("keys/token.p8"), 0o644);
     fails(&data, "permissions", "chmod -R go=");
     islet(&data, &["serve"]).refused(1, "chmod 600");
+}
+
+/// What another user writes into the directory, the service cannot use: root with a stopped service, as a rule.
+#[test]
+fn files_of_another_user() {
+    let (_dir, data) = founded();
+    if !rustix::process::geteuid().is_root() {
+        return crate::support::skip("files_of_another_user", "only root can give files away");
+    }
+    let give = |path: &Path| std::os::unix::fs::chown(path, Some(65_534), None).unwrap();
+    give(&data.join("replica.lease"));
+    fails(&data, "permissions", "chown -R 0");
+    give(&data);
+    let before = super::names_in(&data);
+    for words in [&["user", "list"] as &[&str], &["serve"]] {
+        let ended = islet(&data, words);
+        ended.refused(1, "belongs to the user with id 65534");
+    }
+    assert_eq!(super::names_in(&data), before);
 }
 
 #[test]

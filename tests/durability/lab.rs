@@ -1,11 +1,11 @@
 //! What the labs share: how many rounds, at which moments, and what to do on a machine that
 //! lacks the means.
 
-use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, ExitStatus};
 use std::time::Duration;
 
+pub(crate) use crate::support::skip;
 use crate::support::{self, Node};
 
 /// Rounds on one data directory; then a new one, so that the check stays fast and young databases
@@ -72,15 +72,4 @@ pub(crate) async fn ended(node: &mut Node) -> ExitStatus {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     panic!("the node goes on");
-}
-
-/// Says aloud that a lab cannot run here, and records it where the whole run counts it.
-pub(crate) fn skip(name: &str, reason: &str) {
-    eprintln!("SKIPPED: {name}: {reason}");
-    let target = Path::new(env!("CARGO_MANIFEST_DIR")).join("target");
-    let file = std::fs::File::options()
-        .append(true)
-        .create(true)
-        .open(target.join("skipped-tests.txt"));
-    writeln!(file.unwrap(), "{name}: {reason}").unwrap();
 }

@@ -11,6 +11,7 @@
 
 pub(crate) mod pair;
 
+use std::io::Write as _;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -49,6 +50,17 @@ pub(crate) fn run(command: &mut Command) -> String {
     );
     assert!(output.status.success(), "{command:?} failed: {out}{err}");
     out.into_owned()
+}
+
+/// Says aloud that a test cannot run on this machine, and records it where the whole run counts it.
+pub(crate) fn skip(name: &str, reason: &str) {
+    eprintln!("SKIPPED: {name}: {reason}");
+    let target = Path::new(env!("CARGO_MANIFEST_DIR")).join("target");
+    let file = std::fs::File::options()
+        .append(true)
+        .create(true)
+        .open(target.join("skipped-tests.txt"));
+    writeln!(file.unwrap(), "{name}: {reason}").unwrap();
 }
 
 /// A running node. Killed when dropped.

@@ -1,6 +1,7 @@
 //! Checks of the directory, the disk, the configuration and the certificates.
 
 use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -17,6 +18,18 @@ use crate::store::DATABASE_FILE;
 /// Nobody else may read or change the directory, the keys or the database.
 pub(super) fn permissions(data: &DataDir) -> Finding {
     let check = "permissions";
+    if let Ok((owner, foreign)) = foreign_files(data)
+        && !foreign.is_empty()
+    {
+        let names: Vec<_> = foreign.iter().map(|it| it.display().to_string()).collect();
+        let text = format!(
+            "the directory belongs to the user with id {owner}, but not {}: run `chown -R {owner} {}` as root, and \
+             commands as that user",
+            names.join(", "),
+            data.path().display()
+        );
+        return Finding::fail(check, text);
+    }
     match open_to_others(data) {
         Ok(open) if open.is_empty() => Finding::ok(check, "only this user can use the files"),
         Ok(open) => {
@@ -32,6 +45,21 @@ pub(super) fn permissions(data: &DataDir) -> Finding {
         }
         Err(error) => Finding::fail(check, format!("cannot look at the files: {error}")),
     }
+}
+
+/// The owner of the directory, and files of others in it: the node may not be able to read or change them.
+fn foreign_files(data: &DataDir) -> io::Result<(u32, Vec<PathBuf>)> {
+    let owner = std::fs::metadata(data.path())?.uid();
+    let mut foreign = Vec::new();
+    for dir in [data.path().to_owned(), data.join(KEYS), data.join(TLS)] {
+        for entry in std::fs::read_dir(dir)? {
+            let entry = entry?;
+            if entry.metadata()?.uid() != owner {
+                foreign.push(entry.path());
+            }
+        }
+    }
+    Ok((owner, foreign))
 }
 
 /// The directory itself when it is open; else what in it is, which is bad only for keys: nobody

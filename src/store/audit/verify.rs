@@ -97,14 +97,19 @@ impl Verifier {
     /// For the log of the node in `dir`. The note is read before anything of the log: the log may
     /// only be further.
     pub(in crate::store) fn new(key: [u8; 32], dir: &Path) -> Self {
-        let noted = audit_head::read(dir);
         let mut report = AuditReport::default();
-        if noted.is_none() {
-            report.unknown.push(format!(
-                "nothing beside the database ({AUDIT_HEAD_FILE}) says how far the log had got: whether its end was cut \
-                 off cannot be told"
-            ));
+        let read = audit_head::read(dir);
+        if !matches!(read, Ok(Some(_))) {
+            let why = match &read {
+                Err(error) => format!("{AUDIT_HEAD_FILE} cannot be read ({error})"),
+                Ok(_) => format!(
+                    "nothing beside the database ({AUDIT_HEAD_FILE}) says how far the log had got"
+                ),
+            };
+            let text = format!("{why}: whether its end was cut off cannot be told");
+            report.unknown.push(text);
         }
+        let noted = read.ok().flatten();
         Self {
             key,
             noted,

@@ -25,7 +25,7 @@ async fn entries(app: &App, actor: &Actor, state: Option<QueueState>) -> Entries
     Ok(Json(found.into_iter().map(Into::into).collect()))
 }
 
-/// Everybody in the queue, by placement; of the waiting, those with a priority come first.
+/// Everybody in the queue, by placement.
 #[utoipa::path(
     get, path = "/appointments/queue", tag = "queue", security(("bearer" = [])),
     responses(
