@@ -115,6 +115,16 @@ pub enum InvitationFault {
     /// Another node has joined by it.
     #[error("this invitation was used by another node: make a new one with `islet invite`")]
     Used,
+    /// The node that asks was thrown out under this key.
+    #[error(
+        "this computer was removed from the network under the key that it has: join with a new, empty directory"
+    )]
+    KeyRemoved,
+    /// The node that is asked was thrown out itself.
+    #[error(
+        "this node was removed from its network and lets nobody in: use an invitation of another node of the network"
+    )]
+    Removed,
 }
 
 /// Why a conflict was not settled.
@@ -153,6 +163,8 @@ impl Error {
             Self::Invitation(InvitationFault::Unknown) => "invitation_unknown",
             Self::Invitation(InvitationFault::Expired) => "invitation_expired",
             Self::Invitation(InvitationFault::Used) => "invitation_used",
+            Self::Invitation(InvitationFault::KeyRemoved) => "invitation_key_removed",
+            Self::Invitation(InvitationFault::Removed) => "invitation_removed",
             Self::Conflict(ConflictFault::Settled) => "conflict_settled",
             Self::Conflict(ConflictFault::Changed) => "conflict_changed",
             Self::Conflict(ConflictFault::AnotherPlace) => "another_place",

@@ -155,33 +155,36 @@ pub async fn ingest(app: &App, peer: u32, frame: Frame) -> Result<Option<Frame>,
     }
 }
 
-/// Begins the log of a replica that nothing was known of, when its key is a member's.
+/// Begins the log of a replica that nothing was known of, when its key is or was a member's.
+///
+/// That of a node that was thrown out is taken too, and has no effect beyond its cut ([`member_rows::cut`]): others
+/// may have seen it before they heard of that, and what they wrote since can be applied only after it.
 async fn introduce(app: &App, who: Introduction) -> Result<(), Error> {
-    let (own, known, trusted) = app
+    let (own, known, trust) = app
         .store
         .read(move |tx| {
             let own = replica::number(tx)? == who.number;
             let known = logs::known_log(tx, who.number)?;
             let members = member_rows::list(tx)?;
-            let trusted = members
-                .iter()
-                .any(|it| it.public_key == who.public_key && it.cut_seq.is_none());
-            Ok::<_, Error>((own, known, trusted))
+            let member = members.iter().any(|it| it.public_key == who.public_key);
+            let trust = member.then(|| !member_rows::is_out(&members, &who.public_key));
+            Ok::<_, Error>((own, known, trust))
         })
         .await?;
     if own {
         return Ok(());
     }
-    match known {
-        Some(log) if log.introduction == who => Ok(()),
-        Some(_) => Err(Error::NotFound(
+    match (known, trust) {
+        (Some(log), _) if log.introduction == who => Ok(()),
+        (Some(_), _) => Err(Error::NotFound(
             "two replicas have one number: one of them must join again",
         )),
         // Its runs are passed over until the change that makes it a member has come.
-        None if !trusted => Ok(()),
-        None => {
+        (None, None) => Ok(()),
+        (None, Some(trusted)) => {
+            let of = if trusted { "" } else { " of a removed node" };
             let entry = Entry::new(&Actor::system(), "sync.introduce")
-                .detail(format!("replica {}", who.number.get()));
+                .detail(format!("replica {}{of}", who.number.get()));
             app.store
                 .write(Lane::Bulk, move |tx| {
                     logs::introduce(tx, &who)?;

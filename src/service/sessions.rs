@@ -482,7 +482,9 @@ async fn know_members(app: &App, epoch: u64) -> Result<(), Error> {
         .store
         .read(|tx| Ok::<_, Error>(members::list(tx)?))
         .await?;
-    let known = members.iter().filter(|member| member.cut_seq.is_none());
+    let known = members
+        .iter()
+        .filter(|member| !members::is_out(&members, &member.public_key));
     let known: Vec<_> = known
         .map(|it| (issuer(&it.public_key), it.token_key))
         .collect();

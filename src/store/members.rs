@@ -8,7 +8,7 @@ use rusqlite::Row;
 
 use super::entity::MEMBER;
 use super::tx::{Read, all, one};
-use super::{StoreError, WriteTx};
+use super::{StoreError, WriteTx, logs};
 use crate::domain::time::Timestamp;
 
 /// One replica of the network.
@@ -30,7 +30,7 @@ pub struct Member {
     pub addresses: Vec<String>,
     /// Since when.
     pub created_at: Timestamp,
-    /// Set once it was revoked: its changes count up to this one.
+    /// Set once it was revoked: its changes count up to this one. Ask [`is_out`] whether its node was.
     pub cut_seq: Option<u64>,
 }
 
@@ -126,31 +126,55 @@ pub fn revoke(tx: &mut WriteTx<'_>, id: i64, seq: u64, hash: &[u8; 32]) -> Resul
     )
 }
 
-/// After which change a replica was cut off, when it was.
+/// Whether the node with this key was thrown out. With one of the replicas that it was, all are, those too that
+/// it became without the knowledge of whoever threw it out: the key is trusted no more.
+#[must_use]
+pub fn is_out(members: &[Member], public_key: &[u8; 32]) -> bool {
+    let mut same = members.iter().filter(|it| it.public_key == *public_key);
+    same.any(|member| member.cut_seq.is_some())
+}
+
+/// After which change the log of a replica with this key counts no more: nothing of a replica counts that its node
+/// became unknown to whoever threw it out. `None` while the key is trusted.
+#[must_use]
+pub fn cut(members: &[Member], number: ReplicaNumber, public_key: &[u8; 32]) -> Option<u64> {
+    if !is_out(members, public_key) {
+        return None;
+    }
+    let same = members
+        .iter()
+        .filter(|it| it.number == number && it.public_key == *public_key);
+    Some(same.filter_map(|it| it.cut_seq).min().unwrap_or(0))
+}
+
+/// After which change the log of a replica counts no more, when its node was thrown out.
 pub(super) fn cut_of(tx: &WriteTx<'_>, number: ReplicaNumber) -> Result<Option<u64>, StoreError> {
-    let cuts = list(tx)?
-        .into_iter()
-        .filter(|member| member.number == number);
-    Ok(cuts.filter_map(|member| member.cut_seq).min())
+    let Some(log) = logs::known_log(tx, number)? else {
+        return Ok(None);
+    };
+    Ok(cut(&list(tx)?, number, &log.introduction.public_key))
 }
 
 /// What every member has applied; `None` when this node is alone in its network.
+///
+/// Nobody waits for a node that was thrown out, once all of it that counts is here.
 ///
 /// # Errors
 /// When the disk fails.
 pub(super) fn stable(tx: &WriteTx<'_>) -> Result<Option<VersionVector>, StoreError> {
     let state = tx.state();
     let members = list(tx)?;
-    let (live, ended): (Vec<&Member>, Vec<&Member>) = members
-        .iter()
-        .partition(|member| is_newest(&members, member));
-    let numbers = |members: Vec<&Member>| -> Vec<ReplicaNumber> {
-        let kept = members
-            .into_iter()
-            .filter(|member| member.cut_seq.is_none());
-        kept.map(|member| member.number).collect()
-    };
-    let (live, ended) = (numbers(live), numbers(ended));
+    let applied = |number| state.causality.applied().seq(number);
+    let (mut live, mut ended) = (Vec::new(), Vec::new());
+    for member in &members {
+        match cut(&members, member.number, &member.public_key) {
+            Some(cut) if applied(member.number) >= cut => {}
+            // What it wrote before may cross something that happened here.
+            Some(_) => live.push(member.number),
+            None if is_newest(&members, member) => live.push(member.number),
+            None => ended.push(member.number),
+        }
+    }
     if live.iter().chain(&ended).all(|number| *number == state.me) {
         return Ok(None);
     }

@@ -10,6 +10,7 @@ use super::*;
 mod counters;
 mod disk;
 mod lanes_and_log;
+mod members_out;
 mod opening;
 mod plans;
 mod reading;

@@ -9,6 +9,7 @@ use islet_sync::exchange::Introduction;
 use islet_sync::id::ReplicaNumber;
 use serde::{Deserialize, Serialize};
 
+use super::super::error::InvitationFault;
 use super::super::{App, Error, invitations, policy};
 use crate::domain::actor::Actor;
 use crate::domain::audit::{Entry, Object};
@@ -62,15 +63,16 @@ pub struct Admission {
     pub members: Vec<Member>,
 }
 
-impl From<rows::Member> for Member {
-    fn from(row: rows::Member) -> Self {
+impl Member {
+    /// `row`, which is one of `rows`.
+    fn new(row: &rows::Member, rows: &[rows::Member]) -> Self {
         Self {
             number: row.number.get(),
             replica_id: row.replica_id.0,
             public_key: row.public_key,
-            name: row.name,
-            addresses: row.addresses,
-            revoked: row.cut_seq.is_some(),
+            name: row.name.clone(),
+            addresses: row.addresses.clone(),
+            revoked: rows::is_out(rows, &row.public_key),
         }
     }
 }
@@ -94,11 +96,9 @@ pub async fn members(app: &App) -> Result<Vec<Member>, Error> {
                     revoked: false,
                 });
             let rows = rows::list(tx)?;
-            let newest = rows
-                .iter()
-                .filter(|row| rows::is_newest(&rows, row))
-                .cloned();
-            Ok(newest.map(Member::from).chain(heard).collect())
+            let newest = rows.iter().filter(|row| rows::is_newest(&rows, row));
+            let newest = newest.map(|row| Member::new(row, &rows));
+            Ok(newest.chain(heard).collect())
         })
         .await
 }
@@ -184,10 +184,16 @@ pub async fn admit(app: &App, new: NewMember) -> Result<Admission, Error> {
     let own_key = app.signer.public_key();
     app.store
         .write(Lane::Interactive, move |tx| {
-            invitations::spend(tx, &new.invitation, &new.public_key)?;
             let known = rows::list(tx)?;
-            let known = known.into_iter().find(|it| it.public_key == new.public_key);
-            let member = match known {
+            if rows::is_out(&known, &new.public_key) {
+                return Err(InvitationFault::KeyRemoved.into());
+            }
+            invitations::spend(tx, &new.invitation, &new.public_key)?;
+            // One that was cut off when it joined takes its row over.
+            let known = known
+                .into_iter()
+                .filter(|it| it.public_key == new.public_key);
+            let member = match known.max_by_key(|it| (it.created_at, it.number)) {
                 Some(member) => member,
                 None => insert(tx, &new, ReplicaId(id), &dice)?,
             };
@@ -203,7 +209,7 @@ pub async fn admit(app: &App, new: NewMember) -> Result<Admission, Error> {
                 number: member.number.get(),
                 replica_id: member.replica_id.0,
                 clinic: me.clinic,
-                members: members.into_iter().map(Member::from).collect(),
+                members: members.iter().map(|it| Member::new(it, &members)).collect(),
             };
             let entry = Entry::new(&Actor::system(), "peer.admit").on(Object::Node, member.id);
             Ok(tx.audit(&entry)?.with(admission))
@@ -235,10 +241,16 @@ fn insert(
 /// The name, or with a number after it when another node has it: small computers are all called the same.
 fn free_name(tx: &impl Read, name: &str) -> Result<String, Error> {
     let members = rows::list(tx)?;
-    let is_free = |name: &str| members.iter().all(|it| it.name != name);
+    let is_free = |name: &str| !has_name(&members, name);
     let numbered = (2..).map(|count: u32| format!("{name}-{count}"));
     let mut names = std::iter::once(name.to_owned()).chain(numbered);
     Ok(names.find(|name| is_free(name)).unwrap_or_default())
+}
+
+/// Whether a node has this name. That of one that was thrown out is free.
+fn has_name(members: &[rows::Member], name: &str) -> bool {
+    let mut named = members.iter().filter(|it| it.name == name);
+    named.any(|it| !rows::is_out(members, &it.public_key))
 }
 
 /// A number that no replica known here has, the founder's excepted.

@@ -9,7 +9,7 @@ use crate::service::sessions::{self, Tokens};
 use crate::service::{patients as accounts, recovery};
 use crate::store::sessions::{self as rows, Owner};
 
-const PASSWORD: &str = "mate cocido y facturas";
+pub(super) const PASSWORD: &str = "mate cocido y facturas";
 const OTHER: &str = "yerba mate y medialunas";
 const DNI: &str = "30111222";
 const MINUTE_MS: i64 = 60_000;
@@ -30,7 +30,7 @@ fn code<T>(result: &Result<T, Error>) -> &'static str {
 
 impl Network {
     /// Nodes that know one patient with a password.
-    async fn with_patient(count: u8) -> (Self, Actor) {
+    pub(super) async fn with_patient(count: u8) -> (Self, Actor) {
         let net = Self::of(count).await;
         let hash = net.nodes[0]
             .hasher
@@ -47,7 +47,7 @@ impl Network {
         self.clock.set(Timestamp(self.clock.now().0 + ms));
     }
 
-    async fn log_in(&self, node: usize, password: &str) -> Result<Tokens, Error> {
+    pub(super) async fn log_in(&self, node: usize, password: &str) -> Result<Tokens, Error> {
         let app = &self.nodes[node];
         sessions::log_in(app, &anonymous(), Audience::Patient, DNI, secret(password)).await
     }
