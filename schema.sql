@@ -354,6 +354,12 @@ CREATE TABLE invitation (
 
 CREATE INDEX invitation_by_expiry ON invitation (expires_at);
 
+-- [local] The nodes that turned this one away because it was removed from the network, by their keys, and since when.
+CREATE TABLE turned_away (
+    public_key      BLOB    PRIMARY KEY CHECK (length(public_key) = 32),
+    at              INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
 -- [local] Answers to writes that nothing in the data itself makes repeatable.
 CREATE TABLE idempotency (
     key             BLOB    PRIMARY KEY CHECK (length(key) = 32),
@@ -364,7 +370,8 @@ CREATE TABLE idempotency (
 CREATE INDEX idempotency_by_age ON idempotency (created_at);
 
 -- [replicated] The replicas of the network and the keys of their nodes. A revoked replica is cut off
--- after its change `cut_seq`: what comes after is kept aside and never applied.
+-- after its change `cut_seq`: what comes after is kept aside and never applied. So is all of a replica that its node
+-- became unknown to whoever revoked it: one cut row ends the key.
 CREATE TABLE member (
     id              INTEGER PRIMARY KEY,
     number          INTEGER NOT NULL CHECK (number BETWEEN 0 AND 2097151),
@@ -469,7 +476,9 @@ CREATE TABLE log (
     name            TEXT,
     addresses       TEXT CHECK (addresses IS NULL OR json_valid(addresses)),
     -- Set when the author contradicted itself or was revoked: nothing more is taken. Says why.
-    stopped         TEXT
+    stopped         TEXT,
+    -- Once it was heard that its node was revoked: the last change that took effect here, be it beyond the cut.
+    counted         INTEGER
 ) STRICT;
 
 -- [derived] What the author of each log had seen of the others at its newest applied change.

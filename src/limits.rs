@@ -339,6 +339,10 @@ pub const MAIL_RETRY_PAUSES: [Duration; 2] = [Duration::from_secs(2), Duration::
 
 // ---- Peers --------------------------------------------------------------------------------
 
+/// Rows that are listed of what a removed node wrote beyond its cut: as many as people look through.
+pub const BEYOND_ROWS_MAX: usize = 100;
+/// Changes that are looked at for them: a handful of runs.
+pub const BEYOND_CHANGES_MAX: u64 = 4096;
 /// How long an invitation is remembered beyond its time, so that whoever shows it hears that it has
 /// expired or was used, and not that it never was.
 pub const INVITATION_KEPT: Duration = Duration::from_secs(30 * 24 * 3600);

@@ -4,6 +4,7 @@ use super::control::{Request, Response, perform};
 use super::{DataDir, Failure, output};
 use crate::domain::time::Timestamp;
 use crate::peer::status::PeerReport;
+use crate::service::replication::Removal;
 
 /// Options of `islet peers`.
 #[derive(Debug, clap::Args)]
@@ -101,7 +102,59 @@ fn table(peers: &[PeerReport]) -> String {
             clock.unwrap_or_default(),
         ));
     }
+    for note in peers.iter().filter_map(beyond).chain(removal(peers)) {
+        text.push_str("\n\n");
+        text.push_str(&note);
+    }
     text
+}
+
+/// What a removed node wrote that does not count.
+fn beyond(peer: &PeerReport) -> Option<String> {
+    let beyond = peer.beyond.as_ref()?;
+    let rows = |taken: bool| {
+        let rows = beyond.rows.iter().filter(|row| row.taken == taken);
+        let rows: Vec<String> = rows
+            .map(|row| format!("{} {}", row.table, row.id))
+            .collect();
+        match rows.len() {
+            0 => String::new(),
+            _ => format!(": {}", rows.join(", ")),
+        }
+    };
+    let mut parts = Vec::new();
+    if beyond.taken > 0 {
+        parts.push(format!(
+            "{} took effect here before this node heard of the removal; nodes that heard earlier do not have them{}",
+            beyond.taken,
+            rows(true)
+        ));
+    }
+    if beyond.aside > 0 {
+        let rows = rows(false);
+        parts.push(format!(
+            "{} are kept and have no effect{rows}",
+            beyond.aside
+        ));
+    }
+    let text = parts.join("\n  ");
+    Some(format!(
+        "Changes that {} wrote after its removal:\n  {text}",
+        peer.name
+    ))
+}
+
+/// What it means when this node was removed.
+fn removal(peers: &[PeerReport]) -> Option<String> {
+    let known = peers.iter().any(|peer| peer.this_node && peer.revoked);
+    let away = |peer: &&PeerReport| peer.turned_away_at_ms.is_some() && !peer.revoked;
+    let by: Vec<String> = peers
+        .iter()
+        .filter(away)
+        .map(|it| it.name.clone())
+        .collect();
+    let removal = (known || !by.is_empty()).then_some(Removal { known, by })?;
+    Some(format!("Attention: {removal}."))
 }
 
 fn behind(peer: &PeerReport) -> String {

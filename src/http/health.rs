@@ -10,7 +10,7 @@ use axum::{Json, Router};
 use serde_json::json;
 
 use crate::service::{App, Error};
-use crate::store::{Health, queue};
+use crate::store::{Health, queue, removal};
 
 /// `GET /health` (the legacy body), `/health/live`, `/health/ready`.
 pub fn router(app: &Arc<App>) -> Router {
@@ -24,17 +24,19 @@ pub fn router(app: &Arc<App>) -> Router {
         .with_state(Arc::clone(app))
 }
 
-/// 200 when the database answers and takes writes, 503 when it does not.
+/// 200 when the database answers and takes writes, 503 when it does not. A node that was removed from its network
+/// says so; it goes on taking what patients measure.
 async fn ready(State(app): State<Arc<App>>) -> Response {
     if app.store.health() == Health::DiskFull {
         return unavailable("disk_full");
     }
-    match app
-        .store
-        .read(|tx| Ok::<_, Error>(queue::current_day(tx)?))
-        .await
-    {
-        Ok(_) => Json(json!({"status": "ok"})).into_response(),
+    let look = app.store.read(|tx| {
+        queue::current_day(tx)?;
+        Ok::<_, Error>(removal::of_this_node(tx)?.is_some())
+    });
+    match look.await {
+        Ok(false) => Json(json!({"status": "ok"})).into_response(),
+        Ok(true) => Json(json!({"status": "ok", "removed_from_network": true})).into_response(),
         Err(error) => {
             tracing::warn!(code = error.code(), "not ready: {error}");
             unavailable(error.code())

@@ -55,6 +55,18 @@ pub enum ClientError {
     Here(String),
 }
 
+impl ClientError {
+    /// Whether the peer turned this node away because it was removed from the network.
+    pub(super) fn is_revoked(&self) -> bool {
+        match self {
+            Self::Refused(refusal) | Self::Stream(StreamError::Refused(refusal)) => {
+                refusal.is_revoked()
+            }
+            _ => false,
+        }
+    }
+}
+
 impl From<crate::service::Error> for ClientError {
     fn from(error: crate::service::Error) -> Self {
         match error {

@@ -17,22 +17,37 @@ use super::node::PeerNode;
 use super::stream::{FrameReader, StreamError};
 use super::sync::{Giving, Link, Progress};
 use crate::limits;
-use crate::service::replication::{self, Member};
+use crate::service::replication::{self, Member, Removal};
 
 /// Keeps a link to every member until the node stops.
 pub async fn run(node: Arc<PeerNode>) {
     let mut commits = replication::commits(&node.app);
     let mut links: BTreeMap<PublicKey, AbortOnDropHandle<()>> = BTreeMap::new();
+    let mut said = None;
     loop {
         match replication::members(&node.app).await {
             Ok(members) => adjust(&node, &mut links, &members),
             Err(error) => tracing::warn!(%error, "cannot read the members of the network"),
         }
+        tell_removal(&node, &mut said).await;
         tokio::select! {
             () = node.stop.cancelled() => return,
             _ = commits.changed() => {}
             () = tokio::time::sleep(limits::LINKS_CHECK_EVERY) => {}
         }
+    }
+}
+
+/// Says aloud when this node is found to be thrown out, by the change that did it or by what peers answer, and when
+/// more of them say so.
+async fn tell_removal(node: &PeerNode, said: &mut Option<Removal>) {
+    match replication::removal(&node.app).await {
+        Ok(Some(removal)) if said.as_ref() != Some(&removal) => {
+            tracing::error!("{removal}");
+            *said = Some(removal);
+        }
+        Ok(found) => *said = found,
+        Err(error) => tracing::warn!(%error, "cannot read how this node stands in the network"),
     }
 }
 
@@ -71,7 +86,11 @@ async fn keep_link(node: Arc<PeerNode>, key: PublicKey) {
     loop {
         let known = node.discovered.of(&key);
         let ended = match node.member(&key).await {
-            Ok(member) => live(&node, &member, &mut pause).await,
+            Ok(member) => {
+                let ended = live(&node, &member, &mut pause).await;
+                node.note_standing(&key, &ended).await;
+                ended
+            }
             Err(refusal) => Err(refusal.into()),
         };
         if node.stop.is_cancelled() {
@@ -112,6 +131,7 @@ async fn live(node: &Arc<PeerNode>, member: &Member, pause: &mut Pause) -> Resul
     let mut watch = link.watch().await?;
     let progress = Progress::default();
     link.round(Giving::Unwatched, &progress).await?;
+    node.note_standing(&member.public_key, &Ok(())).await;
     *pause = Pause::default();
     let _up = node.up(member.public_key, Arc::clone(&link.connection));
     node.status.note(&member.public_key, |seen| {

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::client::ClientError;
 use super::identity::node_id;
 use super::node::{PeerNode, lock};
-use super::status::PeerReport;
+use super::status::{BeyondReport, PeerReport};
 use super::sync::{Giving, Link, Progress};
 use crate::domain::actor::Actor;
 use crate::service::Error;
@@ -69,10 +69,16 @@ impl ManualSync {
 pub async fn report(node: &PeerNode) -> Result<Vec<PeerReport>, Error> {
     let members = replication::members(&node.app).await?;
     let (own, now) = (node.identity.public_key(), node.app.clock.now());
+    let turned_away = replication::turned_away_by(&node.app).await?;
+    let beyond = replication::beyond(&node.app).await?;
     let line = |member: Member| {
-        let seen = node.status.of(&member.public_key);
-        let places = node.places_of(&member);
-        PeerReport::new(member, places, seen, own, now)
+        let key = member.public_key;
+        let (seen, places) = (node.status.of(&key), node.places_of(&member));
+        PeerReport {
+            turned_away_at_ms: turned_away.get(&key).map(|at| at.0),
+            beyond: BeyondReport::of(&key, &beyond),
+            ..PeerReport::new(member, places, seen, own, now)
+        }
     };
     Ok(members.into_iter().map(line).collect())
 }
@@ -168,7 +174,11 @@ async fn run(
             None => node.places_of(member),
         };
         match Link::open(node, member, &addresses).await {
-            Ok(link) => return link.round(Giving::Always, progress).await,
+            Ok(link) => {
+                let ended = link.round(Giving::Always, progress).await;
+                node.note_standing(&member.public_key, &ended).await;
+                return ended;
+            }
             Err(error) => trouble = error,
         }
     }

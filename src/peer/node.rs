@@ -142,6 +142,20 @@ impl PeerNode {
         }
     }
 
+    /// Notes whether a member turns this node away as removed, and says so aloud when it does.
+    pub(super) async fn note_standing(&self, key: &PublicKey, answer: &Result<(), ClientError>) {
+        let away = match answer {
+            Ok(()) => false,
+            Err(error) if error.is_revoked() => true,
+            // The network may be down, or the peer: that says nothing.
+            Err(_) => return,
+        };
+        let noted = replication::note_turned_away(&self.app, *key, away).await;
+        if let Err(error) = noted {
+            tracing::warn!(%error, "what a peer says of this node was not noted");
+        }
+    }
+
     /// One of the places for requests of a member.
     pub(super) fn place(&self, key: &PublicKey) -> Result<OwnedSemaphorePermit, Refusal> {
         let mut places = lock(&self.places);

@@ -11,6 +11,8 @@ use super::stream::StreamError;
 use crate::limits;
 use crate::service::Error;
 
+const REVOKED: &str = "revoked";
+
 /// The body of an answer that is no success, and the payload of [`Kind::Error`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[error("{detail}")]
@@ -37,7 +39,12 @@ impl Refusal {
 
     /// The key was thrown out.
     pub(super) fn revoked() -> Self {
-        Self::new("revoked", "this node was removed from the network")
+        Self::new(REVOKED, "this node was removed from the network")
+    }
+
+    /// Whether it says that whoever asked was thrown out.
+    pub(super) fn is_revoked(&self) -> bool {
+        self.code == REVOKED
     }
 
     /// Too much at once.

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::identity::{PublicKey, node_id};
 use super::node::lock;
 use crate::domain::time::Timestamp;
-use crate::service::replication::Member;
+use crate::service::replication::{Beyond, Member};
 
 /// What is known of one peer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -83,6 +83,51 @@ pub struct PeerReport {
     pub clock_offset_ms: Option<i64>,
     /// What went wrong last.
     pub error: Option<String>,
+    /// Since when it turns the asked node away as removed, in milliseconds since 1970.
+    pub turned_away_at_ms: Option<i64>,
+    /// What it wrote beyond the end of what counts of it, when it was removed.
+    pub beyond: Option<BeyondReport>,
+}
+
+/// What a removed node wrote that does not count: its removal was heard of too late, or it went on writing.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BeyondReport {
+    /// Changes that took effect here before this node heard of the removal.
+    pub taken: u64,
+    /// Changes that are kept and have no effect.
+    pub aside: u64,
+    /// The rows that they made or changed, up to a bound.
+    pub rows: Vec<RowReport>,
+}
+
+/// One of those rows.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RowReport {
+    /// Its table.
+    pub table: String,
+    /// Its id.
+    pub id: i64,
+    /// It is as the removed node wrote it.
+    pub taken: bool,
+}
+
+impl BeyondReport {
+    /// Of all replicas that the node with this key was.
+    pub(super) fn of(key: &PublicKey, beyond: &[Beyond]) -> Option<Self> {
+        let same: Vec<_> = beyond.iter().filter(|it| it.public_key == *key).collect();
+        let rows = same.iter().flat_map(|it| &it.rows);
+        (!same.is_empty()).then(|| Self {
+            taken: same.iter().map(|it| it.taken).sum(),
+            aside: same.iter().map(|it| it.aside).sum(),
+            rows: rows
+                .map(|row| RowReport {
+                    table: row.table.to_owned(),
+                    id: row.id,
+                    taken: row.taken,
+                })
+                .collect(),
+        })
+    }
 }
 
 impl PeerReport {
@@ -108,6 +153,8 @@ impl PeerReport {
             behind_s: seen.in_sync_at.map(age_s),
             clock_offset_ms: seen.clock_offset_ms,
             error: seen.error,
+            turned_away_at_ms: None,
+            beyond: None,
         }
     }
 }

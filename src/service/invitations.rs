@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use super::error::InvitationFault;
-use super::{App, Error, policy};
+use super::{App, Error, policy, replication};
 use crate::domain::actor::Actor;
 use crate::domain::audit::{Entry, Object};
 use crate::domain::time::Timestamp;
@@ -13,7 +13,7 @@ use crate::store::{WriteTx, invitations};
 /// Gives out an invitation that is good for `valid`; answers until when.
 ///
 /// # Errors
-/// When the actor is not an admin.
+/// When the actor is not an admin, or this node was removed from the network.
 pub async fn create(
     app: &App,
     actor: &Actor,
@@ -25,6 +25,7 @@ pub async fn create(
     let actor = actor.clone();
     app.write(refusal, move |tx| {
         use crate::store::Read as _;
+        replication::refuse_outside(tx)?;
         let valid_ms = i64::try_from(valid.as_millis()).unwrap_or(i64::MAX);
         let expires_at = Timestamp(tx.now().0.saturating_add(valid_ms));
         invitations::insert(tx, &digest, expires_at)?;

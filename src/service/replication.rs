@@ -7,6 +7,7 @@
 mod membership;
 mod outgoing;
 mod places;
+mod removal;
 mod renewal;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -26,11 +27,14 @@ use islet_sync::incarnation::{Decision, Reason, on_witness};
 use islet_sync::segment::{self, Change};
 use tokio::sync::watch;
 
+pub use crate::store::removal::{Beyond, BeyondRow, Removal};
 pub use membership::{
     Admission, Member, NewMember, admit, adopt, announce, members, network, revoke,
 };
 pub use outgoing::outgoing;
 pub use places::{holders, rights, rights_request, take_rights};
+pub(super) use removal::refuse_outside;
+pub use removal::{beyond, note_turned_away, removal, turned_away_by};
 pub use renewal::renew;
 
 use super::{App, Error};

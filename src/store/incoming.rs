@@ -23,7 +23,7 @@ use rusqlite::params;
 use super::logs::{self, KnownLog, Run};
 use super::marks::Marks;
 use super::rows::Rows;
-use super::{StoreError, WriteTx, members, patients, reconcile, sessions};
+use super::{StoreError, WriteTx, members, patients, reconcile, removal, sessions};
 use crate::limits;
 
 /// A run of changes, decoded.
@@ -166,6 +166,7 @@ fn apply_changes<'s>(
         readings,
         touched_queue,
         recount,
+        touched_members,
         ..
     } = rows;
     for (patient, days) in readings.counted {
@@ -181,6 +182,12 @@ fn apply_changes<'s>(
     }
     logs::set_applied(tx, number, applied, applied_mark)?;
     logs::save_context(tx.connection_of(), number, &said)?;
+    if let Some(cut) = cut {
+        removal::note_counted(tx, number, applied.min(cut))?;
+    }
+    if touched_members {
+        removal::note_heard(tx)?;
+    }
     let now_ms = tx.now_of().0;
     let state = tx.state_mut();
     state.hlc = state.hlc.observe(newest, now_ms);

@@ -461,6 +461,16 @@ pub(super) fn set_applied(
     Ok(())
 }
 
+/// How much of the log of a node that was thrown out has taken effect, once that was heard of.
+///
+/// # Errors
+/// When the disk fails.
+pub(super) fn counted(tx: &impl Read, number: ReplicaNumber) -> Result<u64, StoreError> {
+    let sql = "SELECT coalesce(counted, 0) FROM log WHERE number = ?";
+    let counted = one(tx, sql, [number.get()], |row| row.get::<_, i64>(0))?;
+    Ok(counted.unwrap_or(0).cast_unsigned())
+}
+
 /// Where the fork of a log is noted: before its operations.
 const FORK_POSITION: i64 = -1;
 

@@ -8,7 +8,7 @@ use rusqlite::Row;
 
 use super::entity::MEMBER;
 use super::tx::{Read, all, one};
-use super::{StoreError, WriteTx, logs};
+use super::{StoreError, WriteTx, logs, removal};
 use crate::domain::time::Timestamp;
 
 /// One replica of the network.
@@ -70,6 +70,13 @@ pub fn name_of(tx: &impl Read, number: u32) -> Result<Option<String>, StoreError
     one(tx, sql, [number], |row| row.get(0))
 }
 
+/// What people call the node with this key now.
+pub(super) fn name_of_key(members: &[Member], public_key: &[u8; 32]) -> String {
+    let same = members.iter().filter(|it| it.public_key == *public_key);
+    let newest = same.max_by_key(|it| (it.created_at, it.number));
+    newest.map_or_else(|| "an unknown node".to_owned(), |it| it.name.clone())
+}
+
 /// Makes a replica known to the network.
 ///
 /// # Errors
@@ -123,7 +130,8 @@ pub fn revoke(tx: &mut WriteTx<'_>, id: i64, seq: u64, hash: &[u8; 32]) -> Resul
             ("cut_hash", hash.into()),
             ("revoked_at", now.into()),
         ],
-    )
+    )?;
+    removal::note_heard(tx)
 }
 
 /// Whether the node with this key was thrown out. With one of the replicas that it was, all are, those too that

@@ -40,6 +40,7 @@ mod reading_rows;
 pub mod readings;
 mod reconcile;
 pub mod recovery;
+pub mod removal;
 pub mod renewal;
 pub mod replica;
 pub mod rights;

@@ -48,6 +48,8 @@ pub(super) struct Rows<'a> {
     pub(super) touched_queue: bool,
     /// Patients whose counters are to be counted afresh.
     pub(super) recount: BTreeSet<i64>,
+    /// A member came, or one was thrown out.
+    pub(super) touched_members: bool,
 }
 
 impl Read for Rows<'_> {
@@ -72,6 +74,7 @@ impl<'a> Rows<'a> {
             known: HashSet::new(),
             touched_queue: false,
             recount: BTreeSet::new(),
+            touched_members: false,
         }
     }
 
@@ -211,7 +214,10 @@ impl State for Rows<'_> {
         match entity.code {
             code if code == PATIENT.code => twins::enter_patient(self, row.get(), &values)?,
             // It brings a key of access tokens.
-            code if code == MEMBER.code => self.ends_sessions = true,
+            code if code == MEMBER.code => {
+                self.ends_sessions = true;
+                self.touched_members = true;
+            }
             _ => {}
         }
         collisions::created(self, entity, row.get(), &values)
@@ -228,6 +234,7 @@ impl State for Rows<'_> {
             return self.set_element(entity, row, element, fields);
         }
         self.ends_sessions |= touches_sessions(entity);
+        self.touched_members |= entity.code == MEMBER.code;
         self.note_queue(entity);
         if entity.code == READING.code {
             twins::keep_origin(self, row.get())?;

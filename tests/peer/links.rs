@@ -31,12 +31,12 @@ fn a_link_comes_back_when_the_other_node_does() {
     clinic.until_linked("a", "b");
 }
 
-#[test]
-fn a_member_that_is_thrown_out_is_refused_everywhere() {
+#[tokio::test]
+async fn a_member_that_is_thrown_out_is_refused_everywhere() {
     let clinic = Clinic::new();
     let _a = clinic.serve("a");
     clinic.join("b", &clinic.invite("a")).ok();
-    let _b = clinic.serve("b");
+    let b = clinic.serve("b");
     clinic.join("c", &clinic.invite("a")).ok();
     let _c = clinic.serve("c");
     clinic.until_linked("b", "c");
@@ -53,6 +53,19 @@ fn a_member_that_is_thrown_out_is_refused_everywhere() {
         clinic.until(other, "b", |peer| peer["connected"].is_null());
     }
     run(&clinic.data("b"), &["sync", "--peer", "0"]).refused("removed from the network");
+    // It says so itself wherever people look, and lets nobody in.
+    let table = run(&clinic.data("b"), &["peers"]).ok();
+    assert!(
+        table.contains("Attention: this node was removed"),
+        "{table}"
+    );
+    let doctor = run(&clinic.data("b"), &["doctor"]);
+    assert_eq!(doctor.code, 3, "{doctor:?}");
+    assert!(doctor.out.contains("FAIL  membership"), "{doctor:?}");
+    run(&clinic.data("b"), &["invite"]).refused("lets nobody in");
+    let ready = b.anonymous().get("/health/ready").await.expect(200);
+    assert_eq!(ready["removed_from_network"], true);
+    run(&clinic.data("a"), &["invite"]).ok();
     // The others are not disturbed.
     clinic.until_linked("a", "c");
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::Finding;
 use crate::cli::DataDir;
 use crate::clock::{Clock, SystemClock};
+use crate::store::removal::{self, Beyond};
 use crate::store::waiting::{self, LogTrouble};
 use crate::store::{Snapshot, StoreError, conflicts};
 
@@ -16,10 +17,57 @@ pub(super) fn check(data: &DataDir) -> Vec<Finding> {
         return Vec::new();
     };
     vec![
+        membership(&snapshot),
+        removed_nodes(&snapshot),
         open_conflicts(&snapshot),
         set_aside(&snapshot),
         logs(&snapshot),
     ]
+}
+
+fn membership(snapshot: &Snapshot) -> Finding {
+    let check = "membership";
+    match snapshot.read(|tx| removal::of_this_node(tx)) {
+        Ok(None) => Finding::ok(
+            check,
+            "nobody says that this node was removed from its network",
+        ),
+        Ok(Some(removal)) => Finding::fail(check, removal.to_string()),
+        Err(error) => Finding::fail(check, error.to_string()),
+    }
+}
+
+fn removed_nodes(snapshot: &Snapshot) -> Finding {
+    let check = "removed nodes";
+    let found = snapshot.read(|tx| removal::beyond(tx));
+    let beyond = match found.map_err(|error: StoreError| error.to_string()) {
+        Ok(beyond) => beyond,
+        Err(error) => return Finding::fail(check, error),
+    };
+    let sum = |count: fn(&Beyond) -> u64| beyond.iter().map(count).sum::<u64>();
+    let (taken, aside) = (sum(|it| it.taken), sum(|it| it.aside));
+    if taken > 0 {
+        return Finding::warn(
+            check,
+            format!(
+                "{taken} changes that removed nodes wrote after their removal took effect here before this node heard \
+                 of it: `islet peers` lists their rows. Nodes that heard earlier do not have them: look at those rows, \
+                 and enter there again what is true"
+            ),
+        );
+    }
+    match aside {
+        0 => Finding::ok(
+            check,
+            "nothing that they wrote after their removal came here",
+        ),
+        _ => Finding::ok(
+            check,
+            format!(
+                "{aside} changes of after their removal are kept without effect: `islet peers` lists their rows"
+            ),
+        ),
+    }
 }
 
 fn open_conflicts(snapshot: &Snapshot) -> Finding {

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::super::error::InvitationFault;
 use super::super::{App, Error, invitations, policy};
+use super::removal::refuse_outside;
 use crate::domain::actor::Actor;
 use crate::domain::audit::{Entry, Object};
 use crate::limits;
@@ -184,6 +185,7 @@ pub async fn admit(app: &App, new: NewMember) -> Result<Admission, Error> {
     let own_key = app.signer.public_key();
     app.store
         .write(Lane::Interactive, move |tx| {
+            refuse_outside(tx)?;
             let known = rows::list(tx)?;
             if rows::is_out(&known, &new.public_key) {
                 return Err(InvitationFault::KeyRemoved.into());

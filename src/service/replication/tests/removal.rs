@@ -160,3 +160,87 @@ async fn a_removed_key_is_not_let_in_again() {
     let new = admitted.members.iter().find(|it| it.public_key == [8; 32]);
     assert_eq!(new.unwrap().name, "another");
 }
+
+/// What a node takes from a removed one before it hears of the removal stays, and people are told.
+#[tokio::test]
+async fn what_was_taken_before_a_removal_was_heard_of_is_listed() {
+    let net = Network::of(3).await;
+    let ana = patient(&net.nodes[0], 30_111_222).await;
+    net.heal().await;
+    reading(&net.nodes[2], &ana, 100.0, at(9)).await;
+    net.heal().await;
+    net.remove(0, 2).await;
+    let late = reading(&net.nodes[2], &ana, 200.0, at(8)).await;
+    pull(&net.nodes[1], &net.nodes[2]).await;
+    assert_eq!(beyond(&net.nodes[1]).await.unwrap(), []);
+    pull(&net.nodes[1], &net.nodes[0]).await;
+    let later = reading(&net.nodes[2], &ana, 300.0, at(7)).await;
+    pull(&net.nodes[1], &net.nodes[2]).await;
+    pull(&net.nodes[0], &net.nodes[1]).await;
+    let row = |id: i64, taken: bool| BeyondRow {
+        table: "reading",
+        id,
+        taken,
+    };
+    for (node, taken) in [(0, false), (1, true)] {
+        let found = beyond(&net.nodes[node]).await.unwrap();
+        let [only] = found.as_slice() else {
+            panic!("{found:?}");
+        };
+        let expected = (only.number, only.taken, only.aside);
+        assert_eq!(expected, (2, u64::from(taken), 2 - u64::from(taken)));
+        assert_eq!(only.rows, [row(late, taken), row(later, false)]);
+        let rows = digests(&net.nodes[node]).await["reading"].len();
+        assert_eq!(rows, if taken { 2 } else { 1 });
+        let heard = net.number(
+            node,
+            "SELECT count(*) FROM audit_entry WHERE action = 'peer.heard_late'",
+        );
+        assert_eq!(heard.await, i64::from(taken));
+    }
+}
+
+/// A reading is never refused; nobody is let into a network that is none.
+#[tokio::test]
+async fn a_removed_node_stores_readings_and_lets_nobody_in() {
+    let net = Network::of(2).await;
+    let ana = patient(&net.nodes[0], 30_111_222).await;
+    net.heal().await;
+    let node = &net.nodes[1];
+    let (operator, hour) = (Actor::operator(), std::time::Duration::from_secs(3600));
+    let invite = async |digest: u8| {
+        let made = invitations::create(node, &operator, [digest; 32], hour).await;
+        made.map_or_else(|error| error.code(), |_| "ok")
+    };
+    assert_eq!(
+        (removal(node).await.unwrap(), invite(1).await),
+        (None, "ok")
+    );
+    // Another node says so, and later answers again.
+    let founder = net.nodes[0].signer.public_key();
+    note_turned_away(node, founder, true).await.unwrap();
+    let told = removal(node).await.unwrap().unwrap();
+    assert_eq!((told.known, told.by), (false, vec!["A".to_owned()]));
+    assert_eq!(invite(2).await, "invitation_removed");
+    note_turned_away(node, founder, false).await.unwrap();
+    assert_eq!(
+        (removal(node).await.unwrap(), invite(3).await),
+        (None, "ok")
+    );
+    // The change that did it comes.
+    net.remove(0, 1).await;
+    pull(node, &net.nodes[0]).await;
+    assert!(removal(node).await.unwrap().unwrap().known);
+    assert_eq!(invite(4).await, "invitation_removed");
+    let new = NewMember {
+        public_key: [8; 32],
+        token_key: [0; 32],
+        name: "another".into(),
+        addresses: Vec::new(),
+        invitation: [3; 32],
+    };
+    let refused = admit(node, new).await.unwrap_err();
+    assert_eq!(refused.code(), "invitation_removed");
+    reading(node, &ana, 200.0, at(8)).await;
+    assert_eq!(readings_at(node).await, 1);
+}

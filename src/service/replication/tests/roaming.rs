@@ -79,7 +79,7 @@ impl Network {
         }
     }
 
-    async fn number(&self, node: usize, sql: &'static str) -> i64 {
+    pub(super) async fn number(&self, node: usize, sql: &'static str) -> i64 {
         let read = self.nodes[node].store.read(move |tx| {
             Ok::<_, StoreError>(tx.connection().query_row(sql, [], |row| row.get(0))?)
         });
