@@ -13,7 +13,7 @@ use std::time::SystemTime;
 
 use islet_sync::chain::ReplicaId;
 
-use super::data_dir::{AUDIT_KEY, CONFIG_FILE, KEYS, TLS, TOKEN_KEY, make_node_key};
+use super::data_dir::{AUDIT_KEY, CONFIG_FILE, KEYS, NODE_KEY, TLS, TOKEN_KEY, make_node_key};
 use super::progress::Progress;
 use super::{DataDir, Failure, files, node};
 use crate::auth::token::TokenKeys;
@@ -31,9 +31,11 @@ use crate::store::{DATABASE_FILE, DirLock, LEASE_FILE, NewReplica, Store, StoreE
 
 /// Where a node is built.
 const STAGE: &str = ".init";
+/// Where the keys of a node that joins lie until it is there ([`keys_to_join`]).
+const JOINING: &str = ".join";
 /// What may lie in a directory that becomes a node: the operator's own configuration, our lock,
 /// and what a file system puts into its root.
-const HARMLESS: [&str; 4] = [CONFIG_FILE, "lock", "lost+found", STAGE];
+const HARMLESS: [&str; 5] = [CONFIG_FILE, "lock", "lost+found", STAGE, JOINING];
 
 /// What a new node is told about itself.
 #[derive(Clone, Debug)]
@@ -143,6 +145,8 @@ fn build_and_publish<T>(
     let stage = DataDir::new(data.join(STAGE));
     let built = build(&stage)?;
     publish(data, &stage).map_err(|error| Failure::io("fill", data.path(), &error))?;
+    // The keys are in their place.
+    forget_joining(data);
     Ok(built)
 }
 
@@ -208,12 +212,55 @@ pub(super) fn keys(stage: &DataDir) -> Result<zeroize::Zeroizing<[u8; 32]>, Fail
     let keys = stage.join(KEYS);
     files::private_dir(stage.path()).map_err(writing(stage.path()))?;
     files::private_dir(&keys).map_err(writing(&keys))?;
+    let audit_key = audit_key(&keys)?;
+    make_node_key(&keys)?;
+    Ok(audit_key)
+}
+
+fn audit_key(keys: &Path) -> Result<zeroize::Zeroizing<[u8; 32]>, Failure> {
     let mut audit_key = zeroize::Zeroizing::new([0; 32]);
     let filled = SystemRandom.fill(audit_key.as_mut());
     filled.map_err(|error| Failure::new(error.to_string()))?;
-    files::write_private(&keys, AUDIT_KEY, audit_key.as_ref()).map_err(writing(&keys))?;
-    make_node_key(&keys)?;
+    files::write_private(keys, AUDIT_KEY, audit_key.as_ref()).map_err(writing(keys))?;
     Ok(audit_key)
+}
+
+/// The same for a node that joins. By the key of the node the others know it, and from their answer on it belongs to
+/// them: so that key and the one for access tokens, which they are told, are kept beside the stage until
+/// all is done, and a run after one that was cut off goes on as the same node.
+pub(super) fn keys_to_join(
+    data: &DataDir,
+    stage: &DataDir,
+) -> Result<zeroize::Zeroizing<[u8; 32]>, Failure> {
+    let kept = DataDir::new(data.join(JOINING));
+    let (kept_keys, stage_keys) = (kept.join(KEYS), stage.join(KEYS));
+    for dir in [kept.path(), &kept_keys, stage.path(), &stage_keys] {
+        files::private_dir(dir).map_err(writing(dir))?;
+    }
+    let node_id = kept.identity()?.node_id();
+    if !kept_keys.join(TOKEN_KEY).exists() {
+        token_key(&kept_keys, &node_id)?;
+    }
+    for name in [NODE_KEY, TOKEN_KEY] {
+        let key = fs::read(kept_keys.join(name)).map(zeroize::Zeroizing::new);
+        let key = key.map_err(|error| Failure::io("read", &kept_keys.join(name), &error))?;
+        files::write_private(&stage_keys, name, &key).map_err(writing(&stage_keys))?;
+    }
+    audit_key(&stage_keys)
+}
+
+/// Whether the keys of a node that joins are kept here.
+pub(super) fn is_joining(data: &DataDir) -> bool {
+    data.join(JOINING).exists()
+}
+
+/// Forgets them: they are in their place, or no other node knows them.
+pub(super) fn forget_joining(data: &DataDir) {
+    if let Err(error) = fs::remove_dir_all(data.join(JOINING))
+        && error.kind() != ErrorKind::NotFound
+    {
+        tracing::warn!(%error, "the directory {JOINING} is of no more use and cannot be removed");
+    }
 }
 
 /// The key that signs access tokens of the node `node_id`.

@@ -1,7 +1,8 @@
 //! `islet join`: makes a node on this computer that belongs to the network of another.
 //!
-//! Until the other node has let it in, nothing is left behind when something goes wrong. From then on
-//! the node is there and a member; a first sync that breaks off goes on when the node is started.
+//! Until the other node was asked, nothing is left behind when something goes wrong. From then on its keys are
+//! kept until it is there, and the next run goes on as the same node. A first sync that breaks off goes on when the
+//! node is started.
 
 use std::io::Read;
 use std::path::Path;
@@ -12,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use islet_sync::chain::ReplicaId;
 
 use super::control::close;
-use super::data_dir::{CONFIG_FILE, KEYS, TLS};
+use super::data_dir::{CONFIG_FILE, TLS};
 use super::progress::Progress;
 use super::{DataDir, Failure, ask, files, founding, network, node, output, sync};
 use crate::auth::token::TokenKeys;
@@ -21,7 +22,7 @@ use crate::config::Config;
 use crate::domain::text;
 use crate::http::tls::CertificateAuthority;
 use crate::limits;
-use crate::peer::identity::{Identity, node_id};
+use crate::peer::identity::node_id;
 use crate::peer::invitation::Invitation;
 use crate::peer::join::{Welcome, join};
 use crate::service::mail::Mailer;
@@ -54,7 +55,11 @@ pub(super) fn run(args: &JoinArgs, data: &DataDir) -> Result<(), Failure> {
     let name = args.name.clone().unwrap_or_else(network::host_name);
     let name = text::line(&name).map_err(|why| Failure::usage(format!("--name: {why}")))?;
     let invitation = read(&args.code)?;
-    let joined = founding::prepare(data, |stage| build(data, stage, &invitation, &name))?;
+    let joined = founding::prepare(data, |stage| build(data, stage, &invitation, &name));
+    let joined = joined.map_err(|failure| Failure {
+        text: format!("{}\n{}", failure.text, after_failure(data)),
+        ..failure
+    })?;
     let dir = data.path().display();
     let (clinic, fingerprint, name) = &joined;
     output::line(&format!(
@@ -72,6 +77,15 @@ pub(super) fn run(args: &JoinArgs, data: &DataDir) -> Result<(), Failure> {
         ..failure
     })?;
     output::line(&format!("Next:\n  islet --data {dir} serve"))
+}
+
+fn after_failure(data: &DataDir) -> &'static str {
+    if founding::is_joining(data) {
+        "The other node may have let this computer in. Say `islet join` again with the same code: it goes on as the \
+         same node. If it shall not, remove the directory, and remove the node at another one: `islet peers revoke`."
+    } else {
+        "Nothing was left behind."
+    }
 }
 
 fn read(words: &[String]) -> Result<Invitation, Failure> {
@@ -95,18 +109,22 @@ fn build(
     invitation: &Invitation,
     name: &str,
 ) -> Result<(String, String, String), Failure> {
-    let audit_key = founding::keys(stage)?;
+    let goes_on = founding::is_joining(data);
+    let audit_key = founding::keys_to_join(data, stage)?;
     let identity = stage.identity()?;
     let node_id = identity.node_id();
-    founding::token_key(&stage.join(KEYS), &node_id)?;
     let tokens = TokenKeys::from_pkcs8(&node_id, &stage.token_key()?);
     let tokens = tokens.map_err(|error| Failure::new(error.to_string()))?;
-    let welcome = node::block_on(ask_to_join(
-        &identity,
-        invitation,
-        name,
-        tokens.public_key(),
-    ))?;
+    let asked = async { Ok(join(&identity, invitation, name, tokens.public_key()).await) };
+    let welcome = node::block_on(asked)?.map_err(|error| {
+        if error.is_key_removed() || !(error.unsure || goes_on) {
+            founding::forget_joining(data);
+        }
+        Failure::new(format!(
+            "this computer has not joined: {error}\nIs the inviting node running (`islet serve`), and in the same \
+             network?"
+        ))
+    })?;
     let Welcome {
         admission,
         inheritance,
@@ -150,20 +168,6 @@ fn build(
 fn write(dir: &Path, name: &str, bytes: &[u8]) -> Result<(), Failure> {
     files::write_private(dir, name, bytes)
         .map_err(|error| Failure::io("write", &dir.join(name), &error))
-}
-
-async fn ask_to_join(
-    identity: &Identity,
-    invitation: &Invitation,
-    name: &str,
-    token_key: &[u8],
-) -> Result<Welcome, Failure> {
-    join(identity, invitation, name, token_key).await.map_err(|error| {
-        Failure::new(format!(
-            "this computer has not joined: {error}\nNothing was left behind. Is the inviting node \
-             running (`islet serve`), and in the same network?"
-        ))
-    })
 }
 
 /// Fetches the data from the node that invited.

@@ -9,6 +9,7 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::{Json, body};
 use serde::{Deserialize, Serialize, Serializer};
+use thiserror::Error;
 use zeroize::Zeroizing;
 
 use super::client::{ClientError, Connection, bytes_of};
@@ -21,6 +22,7 @@ use super::tls;
 use crate::auth::Secret;
 use crate::domain::text;
 use crate::limits;
+use crate::service::InvitationFault;
 use crate::service::replication::{self, Admission, NewMember};
 
 /// Where to ask.
@@ -108,7 +110,37 @@ fn parse_secret(text: &Secret) -> Option<Zeroizing<[u8; SECRET_BYTES]>> {
     Some(secret)
 }
 
-/// Joins by `invitation`, at the first of its addresses that answers.
+/// Why a node has not joined.
+#[derive(Debug, Error)]
+#[error("{error}")]
+pub struct NotJoined {
+    /// What went wrong last.
+    #[source]
+    pub error: ClientError,
+    /// It was asked and its answer did not come: it may have let this node in.
+    pub unsure: bool,
+}
+
+impl NotJoined {
+    /// Whether the node was thrown out under the key that it has, which is of no more use.
+    #[must_use]
+    pub fn is_key_removed(&self) -> bool {
+        let code = crate::service::Error::from(InvitationFault::KeyRemoved).code();
+        matches!(&self.error, ClientError::Refused(refusal) if refusal.code == code)
+    }
+}
+
+impl From<ClientError> for NotJoined {
+    fn from(error: ClientError) -> Self {
+        Self {
+            error,
+            unsure: false,
+        }
+    }
+}
+
+/// Joins by `invitation`, at the first of its addresses that answers. Asked again with the same key, the other node
+/// gives the same answer.
 ///
 /// # Errors
 /// [`ClientError::Refused`] when the invitation is not good, else the last address's trouble.
@@ -117,7 +149,7 @@ pub async fn join(
     invitation: &Invitation,
     name: &str,
     token_key: &[u8],
-) -> Result<Welcome, ClientError> {
+) -> Result<Welcome, NotJoined> {
     let here = |error: &dyn std::fmt::Display| ClientError::Here(error.to_string());
     let config = tls::client_config(identity, &invitation.public_key);
     let config = config.map_err(|error| here(&error))?;
@@ -131,28 +163,34 @@ pub async fn join(
     let request = serde_json::to_vec(&request).map_err(|error| here(&error))?;
     let request = Zeroizing::new(request);
     let mut trouble = ClientError::Here("the invitation has no address".to_owned());
+    let mut unsure = false;
     // The answer may be lost; the same key is let in again.
     for _ in 0..limits::JOIN_ATTEMPTS {
         for address in &invitation.addresses {
-            match ask(Arc::clone(&config), address, &request).await {
+            let connection = match Connection::open(Arc::clone(&config), address).await {
+                Ok(connection) => connection,
+                Err(error) => {
+                    trouble = error;
+                    continue;
+                }
+            };
+            match ask(&connection, &request).await {
                 Ok(welcome) => return Ok(welcome),
-                Err(refused @ ClientError::Refused(_)) => return Err(refused),
-                Err(error) => trouble = error,
+                Err(error @ ClientError::Refused(_)) => return Err(NotJoined { error, unsure }),
+                Err(error) => (trouble, unsure) = (error, true),
             }
         }
         if matches!(trouble, ClientError::NotTheNode { .. }) {
             break;
         }
     }
-    Err(trouble)
+    Err(NotJoined {
+        error: trouble,
+        unsure,
+    })
 }
 
-async fn ask(
-    config: Arc<rustls::ClientConfig>,
-    address: &str,
-    request: &[u8],
-) -> Result<Welcome, ClientError> {
-    let connection = Connection::open(config, address).await?;
+async fn ask(connection: &Connection, request: &[u8]) -> Result<Welcome, ClientError> {
     let answer = connection.call(PATH, Body::from(request.to_vec())).await?;
     let bytes = Zeroizing::new(bytes_of(answer).await?);
     serde_json::from_slice(&bytes)

@@ -1,8 +1,10 @@
 //! Invitations and what becomes of them.
 
 use std::fs;
+use std::process::{Child, Stdio};
 use std::time::Duration;
 
+use super::gate::Gate;
 use super::support::{Node, islet};
 use super::{Clinic, finish, run};
 
@@ -208,4 +210,57 @@ fn two_computers_of_one_name_get_two() {
     };
     assert!(join("b").contains("now, as raspberrypi."));
     assert!(join("c").contains("now, as raspberrypi-2."));
+}
+
+/// A clinic whose node `a` has let `b` in, and `b` was killed before it heard of that.
+fn killed_midway() -> (Clinic, Node, Gate, String) {
+    let clinic = Clinic::new();
+    let a = clinic.serve("a");
+    let gate = Gate::new(&a.peer_address);
+    let words = ["invite", "--json", "--address", &gate.address];
+    let invitation = run(&clinic.data("a"), &words).json();
+    let code = invitation["code"].as_str().unwrap().to_owned();
+    let mut command = islet();
+    command.arg("--data").arg(clinic.data("b"));
+    command.args(["join", "--name", "b", &code]);
+    let mut joining: Child = command.stderr(Stdio::null()).spawn().unwrap();
+    clinic.until("a", "b", |peer| peer["revoked"] == false);
+    joining.kill().unwrap();
+    joining.wait().unwrap();
+    gate.open();
+    assert!(!clinic.data("b").join("islet.db").exists());
+    (clinic, a, gate, code)
+}
+
+#[test]
+fn a_join_that_was_killed_midway_goes_on_as_the_same_node() {
+    let (clinic, _a, _gate, code) = killed_midway();
+    let number = clinic.until("a", "b", |_| true)["number"].clone();
+    // Another code is of no use, and takes nothing away.
+    let slip = clinic.invite("a");
+    clinic.join("c", &slip).ok();
+    clinic.join("b", &slip).refused("was used by another node");
+    let joined = clinic.join("b", &code).ok();
+    assert!(joined.contains("now, as b."), "{joined}");
+    assert!(!clinic.data("b").join(".join").exists());
+    let _b = clinic.serve("b");
+    clinic.until_linked("a", "b");
+    let known = clinic.peers("a");
+    assert_eq!(known.len(), 3, "{known:#?}");
+    assert_eq!(clinic.until("a", "b", |_| true)["number"], number);
+    run(&clinic.data("b"), &["doctor"]).ok();
+}
+
+#[test]
+fn what_a_join_that_was_given_up_has_left_can_be_removed() {
+    let (clinic, _a, _gate, code) = killed_midway();
+    run(&clinic.data("a"), &["peers", "revoke", "b"]).ok();
+    clinic.until("a", "b", |peer| peer["revoked"] == true);
+    // The key that was kept is of no use any more, and the next run has another.
+    clinic
+        .join("b", &code)
+        .refused("was removed from the network");
+    assert!(!clinic.data("b").join(".join").exists());
+    let joined = clinic.join("b", &clinic.invite("a")).ok();
+    assert!(joined.contains("now, as b."), "{joined}");
 }

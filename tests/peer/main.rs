@@ -10,6 +10,7 @@
 mod support;
 
 mod discovery;
+mod gate;
 mod hostile;
 mod joining;
 mod links;
