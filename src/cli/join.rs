@@ -19,7 +19,7 @@ use super::{DataDir, Failure, ask, files, founding, network, node, output, sync}
 use crate::auth::token::TokenKeys;
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
-use crate::domain::text;
+use crate::domain::node_name::node_name;
 use crate::http::tls::CertificateAuthority;
 use crate::limits;
 use crate::peer::identity::node_id;
@@ -53,7 +53,7 @@ pub(super) struct JoinArgs {
 pub(super) fn run(args: &JoinArgs, data: &DataDir) -> Result<(), Failure> {
     founding::refuse_occupied(data)?;
     let name = args.name.clone().unwrap_or_else(network::host_name);
-    let name = text::line(&name).map_err(|why| Failure::usage(format!("--name: {why}")))?;
+    let name = node_name(&name).map_err(|why| Failure::usage(format!("--name: {why}")))?;
     let invitation = read(&args.code)?;
     let joined = founding::prepare(data, |stage| build(data, stage, &invitation, &name));
     let joined = joined.map_err(|failure| Failure {

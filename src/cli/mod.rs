@@ -72,7 +72,7 @@ enum Command {
     Invite(invite::InviteArgs),
     /// Make a new node that belongs to the network of another, by its code
     Join(join::JoinArgs),
-    /// List the nodes of the network, or remove one
+    /// List the nodes of the network, rename or remove one
     Peers(peers::PeersArgs),
     /// Exchange with one peer now
     Sync(sync::SyncArgs),

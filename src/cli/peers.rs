@@ -13,6 +13,7 @@ use crate::service::replication::Removal;
     after_help = "Works while the node runs; a node that does not run has seen nobody. Examples:
   islet --data /var/lib/islet peers
   islet --data /var/lib/islet peers --json
+  islet --data /var/lib/islet peers rename raspberrypi consultorio-2
   islet --data /var/lib/islet peers revoke consultorio-2"
 )]
 pub(super) struct PeersArgs {
@@ -32,6 +33,25 @@ from now on reaches no other node, and it hears nothing more. A computer that wa
 joins again as a new node, with a new invitation."
     )]
     Revoke(RevokeArgs),
+    /// Call a node by another name, on all nodes
+    #[command(
+        long_about = "Calls a node by another name, on all nodes. A node has the name of its computer until \
+somebody gives it another; no two nodes of a network may have one name."
+    )]
+    Rename(RenameArgs),
+}
+
+#[derive(Debug, clap::Args)]
+struct RenameArgs {
+    /// Name, number or id, as `islet peers` shows them
+    #[arg(value_name = "NODE")]
+    node: String,
+    /// The new name
+    #[arg(value_name = "NAME")]
+    name: String,
+    /// Print the result as JSON
+    #[arg(long)]
+    json: bool,
 }
 
 #[derive(Debug, clap::Args)]
@@ -58,6 +78,21 @@ pub(super) fn run(args: &PeersArgs, data: &DataDir) -> Result<(), Failure> {
                 Response::PeerRevoked { number, name } => {
                     output::line(&format!("{name} (number {number}) is removed"))
                 }
+                other => Err(Failure::new(format!("unexpected answer: {other:?}"))),
+            }
+        }
+        Some(PeersCommand::Rename(rename)) => {
+            let request = Request::RenamePeer {
+                which: rename.node.clone(),
+                name: rename.name.clone(),
+            };
+            match perform(data, request)? {
+                Response::PeerRenamed { number, name } if rename.json => {
+                    output::json(&serde_json::json!({ "number": number, "name": name }))
+                }
+                Response::PeerRenamed { number, name } => output::line(&format!(
+                    "the node with number {number} is called {name} now"
+                )),
                 other => Err(Failure::new(format!("unexpected answer: {other:?}"))),
             }
         }

@@ -9,6 +9,7 @@ pub mod appointment;
 pub mod audit;
 pub mod conflict;
 pub mod glucose;
+pub mod node_name;
 pub mod patient;
 pub mod queue;
 pub mod streak;

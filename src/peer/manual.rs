@@ -11,6 +11,7 @@ use super::node::{PeerNode, lock};
 use super::status::{BeyondReport, PeerReport};
 use super::sync::{Giving, Link, Progress};
 use crate::domain::actor::Actor;
+use crate::domain::node_name::node_name;
 use crate::service::Error;
 use crate::service::replication::{self, Member};
 
@@ -99,7 +100,24 @@ pub async fn revoke(node: &PeerNode, actor: &Actor, which: &str) -> Result<Membe
     Ok(member)
 }
 
-/// The member that somebody means.
+/// Calls a node, which is named by name, number or id, by another name.
+///
+/// # Errors
+/// When there is no such node, the name is no good or another node's, or the actor may not.
+pub async fn rename(
+    node: &PeerNode,
+    actor: &Actor,
+    which: &str,
+    name: &str,
+) -> Result<Member, Error> {
+    let name = node_name(name).map_err(Error::invalid("name"))?;
+    let members = replication::members(&node.app).await?;
+    let member = pick(&members, which)?.clone();
+    replication::rename(&node.app, actor, member.public_key, name.clone()).await?;
+    Ok(Member { name, ..member })
+}
+
+/// The member that somebody means. A name means a node that belongs to the network, if there is one.
 fn pick<'a>(members: &'a [Member], which: &str) -> Result<&'a Member, Error> {
     let exact = |member: &&Member| {
         member.number.to_string() == which || node_id(&member.public_key) == which
@@ -107,7 +125,12 @@ fn pick<'a>(members: &'a [Member], which: &str) -> Result<&'a Member, Error> {
     if let Some(member) = members.iter().find(exact) {
         return Ok(member);
     }
-    let mut named = members.iter().filter(|member| member.name == which);
+    let named = |revoked: bool| {
+        let named = members.iter().filter(move |it| it.revoked == revoked);
+        named.filter(|member| member.name == which)
+    };
+    let removed = named(false).next().is_none();
+    let mut named = named(removed);
     match (named.next(), named.next()) {
         (Some(member), None) => Ok(member),
         (Some(_), Some(_)) => Err(Error::NotFound(

@@ -5,6 +5,7 @@
 //! depends on is missing; otherwise it waits in its log. Must never take what no member signed.
 
 mod membership;
+mod naming;
 mod outgoing;
 mod places;
 mod removal;
@@ -31,6 +32,7 @@ pub use crate::store::removal::{Beyond, BeyondRow, Removal};
 pub use membership::{
     Admission, Member, NewMember, admit, adopt, announce, members, network, revoke,
 };
+pub use naming::rename;
 pub use outgoing::outgoing;
 pub use places::{holders, rights, rights_request, take_rights};
 pub(super) use removal::refuse_outside;

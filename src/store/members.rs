@@ -116,6 +116,14 @@ pub fn set_addresses(
     tx.update(&MEMBER, id, &[("addresses", (&addresses).into())])
 }
 
+/// Says what people call a replica's node.
+///
+/// # Errors
+/// When the disk fails.
+pub fn set_name(tx: &mut WriteTx<'_>, id: i64, name: &str) -> Result<(), StoreError> {
+    tx.update(&MEMBER, id, &[("name", name.into())])
+}
+
 /// Cuts a replica off after `seq`, whose chain hash is `hash`.
 ///
 /// # Errors

@@ -101,3 +101,45 @@ fn a_node_cannot_throw_itself_out_nor_a_stranger() {
     run(&clinic.data("a"), &["peers", "revoke", "0"]).refused("that is this node");
     run(&clinic.data("a"), &["peers", "revoke", "x"]).refused("there is no such node");
 }
+
+#[test]
+fn a_node_that_is_renamed_has_its_name_everywhere() {
+    let clinic = Clinic::new();
+    // Before it ever ran it has no row of its own.
+    run(&clinic.data("a"), &["peers", "rename", "0", "recepcion"]).ok();
+    let a = clinic.serve("a");
+    assert_eq!(clinic.peers("a")[0]["name"], "recepcion");
+    clinic.join("b", &clinic.invite("a")).ok();
+    let _b = clinic.serve("b");
+    clinic.until_linked("a", "b");
+    let rename = |at: &str, which: &str, name: &str| {
+        run(
+            &clinic.data(at),
+            &["peers", "rename", which, name, "--json"],
+        )
+    };
+    let renamed = rename("b", "b", "consultorio-2").json();
+    assert_eq!(renamed["name"], "consultorio-2");
+    clinic.until("a", "consultorio-2", |_| true);
+    rename("a", "recepcion", "consultorio-2").refused("another node has this name");
+    rename("a", "b", "x").refused("there is no such node");
+    for wrong in ["", "7", "pi:8444"] {
+        rename("a", "consultorio-2", wrong).refused("name: ");
+    }
+    let log = run(
+        &clinic.data("b"),
+        &["audit", "log", "--action", "peer.rename"],
+    )
+    .ok();
+    assert!(log.contains("operator"), "{log}");
+    // It goes by its own name still, and not by that of its computer, when it starts anew.
+    a.stop();
+    let _a = clinic.serve("a");
+    assert_eq!(clinic.until("b", "a", |_| true)["name"], "recepcion");
+    // The name of a node that was removed is free for the one that replaces it, which is the one that is meant.
+    run(&clinic.data("a"), &["peers", "revoke", "consultorio-2"]).ok();
+    rename("a", "recepcion", "consultorio-2").ok();
+    let own = clinic.until("a", "a", |peer| peer["name"] == "consultorio-2");
+    let back = rename("a", "consultorio-2", "recepcion").json();
+    assert_eq!(back["number"], own["number"]);
+}

@@ -31,6 +31,7 @@ pub async fn execute(node: &Arc<PeerNode>, request: Request) -> Response {
         Request::Invite { valid_s, address } => network::invite(node, valid_s, address).await,
         Request::ListPeers => network::list(node).await,
         Request::RevokePeer(which) => network::revoke(node, &which).await,
+        Request::RenamePeer { which, name } => network::rename(node, &which, &name).await,
         Request::BeginSync(which) => network::begin_sync(node, &which).await,
         Request::ShowSync => network::show_sync(node),
         Request::ListConflicts { after, limit } => conflicts::list(app, after, limit).await,

@@ -84,6 +84,13 @@ pub enum Request {
     ListPeers,
     /// Throw a node out, by name, number or id.
     RevokePeer(String),
+    /// Call a node by another name.
+    RenamePeer {
+        /// Its name, number or id.
+        which: String,
+        /// The new name.
+        name: String,
+    },
     /// Begin a sync with a peer, by name, number, id or address.
     BeginSync(String),
     /// How far that sync has come.
@@ -195,6 +202,13 @@ pub enum Response {
         /// Its number.
         number: u32,
         /// What people call it.
+        name: String,
+    },
+    /// A node has another name.
+    PeerRenamed {
+        /// Its number.
+        number: u32,
+        /// What people call it now.
         name: String,
     },
     /// How far a sync has come.

@@ -69,6 +69,20 @@ pub(super) async fn revoke(node: &Arc<PeerNode>, which: &str) -> Result<Response
     })
 }
 
+pub(super) async fn rename(
+    node: &Arc<PeerNode>,
+    which: &str,
+    name: &str,
+) -> Result<Response, Failure> {
+    // A node that was never served has no row of its own yet.
+    node.announce().await?;
+    let member = manual::rename(node, &Actor::operator(), which, name).await?;
+    Ok(Response::PeerRenamed {
+        number: member.number,
+        name: member.name,
+    })
+}
+
 pub(super) async fn begin_sync(node: &Arc<PeerNode>, which: &str) -> Result<Response, Failure> {
     Ok(Response::Sync(node.begin_sync(which).await?.report()))
 }

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::super::error::InvitationFault;
 use super::super::{App, Error, invitations, policy};
+use super::naming::free_name;
 use super::removal::refuse_outside;
 use crate::domain::actor::Actor;
 use crate::domain::audit::{Entry, Object};
@@ -238,21 +239,6 @@ fn insert(
     let id = rows::insert(tx, &row)?;
     let found = rows::list(tx)?.into_iter().find(|it| it.id == id);
     found.ok_or_else(|| StoreError::Damaged("a member that was just made is missing".into()).into())
-}
-
-/// The name, or with a number after it when another node has it: small computers are all called the same.
-fn free_name(tx: &impl Read, name: &str) -> Result<String, Error> {
-    let members = rows::list(tx)?;
-    let is_free = |name: &str| !has_name(&members, name);
-    let numbered = (2..).map(|count: u32| format!("{name}-{count}"));
-    let mut names = std::iter::once(name.to_owned()).chain(numbered);
-    Ok(names.find(|name| is_free(name)).unwrap_or_default())
-}
-
-/// Whether a node has this name. That of one that was thrown out is free.
-fn has_name(members: &[rows::Member], name: &str) -> bool {
-    let mut named = members.iter().filter(|it| it.name == name);
-    named.any(|it| !rows::is_out(members, &it.public_key))
 }
 
 /// A number that no replica known here has, the founder's excepted.
