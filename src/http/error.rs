@@ -227,6 +227,7 @@ const fn status(error: &Error) -> StatusCode {
         | Error::QueueClosed
         | Error::QueueFull
         | Error::PlacesElsewhere(_)
+        | Error::PlacesStranded
         | Error::NotInQueue
         | Error::NotAccepted(_)
         | Error::WrongState(_)

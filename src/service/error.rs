@@ -77,6 +77,11 @@ pub enum Error {
         "No quedan turnos en este puesto; los que quedan los tiene {0}. Pida el suyo allí o intente más tarde."
     )]
     PlacesElsewhere(String),
+    /// What places are left were a replica's that will never give them out.
+    #[error(
+        "Quedan turnos que ningún puesto puede dar: eran de un puesto que se restauró o se quitó de la red. Avise al personal: se vuelven a dar al cerrar y abrir la cola."
+    )]
+    PlacesStranded,
     /// The patient has no place in the queue.
     #[error("Appointment does not exist in queue (nothing accepted)")]
     NotInQueue,
@@ -172,6 +177,7 @@ impl Error {
             Self::QueueClosed => "queue_closed",
             Self::QueueFull => "queue_full",
             Self::PlacesElsewhere(_) => "places_elsewhere",
+            Self::PlacesStranded => "places_stranded",
             Self::NotInQueue => "not_in_queue",
             Self::NotAccepted(_) => "not_accepted",
             Self::WrongState(_) => "wrong_state",
@@ -195,6 +201,7 @@ impl Error {
                 | Self::QueueClosed
                 | Self::QueueFull
                 | Self::PlacesElsewhere(_)
+                | Self::PlacesStranded
                 | Self::NotInQueue
                 | Self::NotAccepted(_)
                 | Self::WrongState(_)

@@ -65,7 +65,7 @@ pub struct Submitted {
 /// give, it asks the nodes that it is connected to.
 ///
 /// # Errors
-/// [`Error::QueueClosed`], [`Error::QueueFull`], or [`Error::PlacesElsewhere`].
+/// [`Error::QueueClosed`], [`Error::QueueFull`], [`Error::PlacesElsewhere`] or [`Error::PlacesStranded`].
 pub async fn submit(app: &App, actor: &Actor) -> Result<Submitted, Error> {
     let patient_id = policy::patient(app, actor, "queue.submit")?;
     match try_submit(app, actor, patient_id).await {
@@ -109,9 +109,12 @@ async fn try_submit(app: &App, actor: &Actor, patient_id: i64) -> Result<Submitt
 
 /// Says where the remaining places are, when there are any.
 pub(super) fn no_place(tx: &WriteTx<'_>, day: &QueueDay) -> Result<Error, Error> {
-    let holders = rights::other_holders(tx, replica::number(tx)?, day)?;
+    let (holders, stranded) = rights::other_holders(tx, replica::number(tx)?, day)?;
     if holders.is_empty() {
-        return Ok(Error::QueueFull);
+        return Ok(match stranded {
+            0 => Error::QueueFull,
+            _ => Error::PlacesStranded,
+        });
     }
     let members = members::list(tx)?;
     let name = |(number, _): &(u32, i64)| {

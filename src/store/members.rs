@@ -150,6 +150,16 @@ pub fn is_out(members: &[Member], public_key: &[u8; 32]) -> bool {
     same.any(|member| member.cut_seq.is_some())
 }
 
+/// Whether a replica will write nothing any more that counts: its node is another one now, or was thrown out. Alone in
+/// a network that has no rows yet, a node knows only of those that it was itself.
+#[must_use]
+pub fn is_gone(members: &[Member], number: u32) -> bool {
+    let member = members.iter().find(|it| it.number.get() == number);
+    member.map_or(members.is_empty(), |it| {
+        !is_newest(members, it) || is_out(members, &it.public_key)
+    })
+}
+
 /// After which change the log of a replica with this key counts no more: nothing of a replica counts that its node
 /// became unknown to whoever threw it out. `None` while the key is trusted.
 #[must_use]

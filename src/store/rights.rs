@@ -138,8 +138,9 @@ pub fn total(tx: &impl Read, day: i64) -> Result<i64, StoreError> {
     Ok(one(tx, sql, [day], |row| row.get(0))?.unwrap_or(0))
 }
 
-/// Other replicas that are known to hold free places of a day, with how many, the most first. Nobody
-/// does when staff made the day smaller than its places.
+/// Other replicas that are known to hold free places of a day, with how many, the most first; and how many are held by
+/// replicas that give out none any more, since their node became another or was thrown out. Nobody
+/// holds any when staff made the day smaller than its places.
 ///
 /// # Errors
 /// When the disk fails.
@@ -147,9 +148,9 @@ pub fn other_holders(
     tx: &impl Read,
     me: ReplicaNumber,
     day: &QueueDay,
-) -> Result<Vec<(u32, i64)>, StoreError> {
+) -> Result<(Vec<(u32, i64)>, i64), StoreError> {
     if total(tx, day.id)? > day.size {
-        return Ok(Vec::new());
+        return Ok((Vec::new(), 0));
     }
     let sql = "SELECT replica, sum(n) AS held FROM (
                  SELECT id >> 32 AS replica, CASE kind WHEN 1 THEN count ELSE -count END AS n
@@ -160,7 +161,12 @@ pub fn other_holders(
                  SELECT to_replica, count FROM queue_right WHERE queue_day_id = ?1 AND kind = 2)
                WHERE replica <> ?2 GROUP BY replica HAVING held > 0 ORDER BY held DESC";
     let wanted = params![day.id, me.get()];
-    all(tx, sql, wanted, |row| Ok((row.get(0)?, row.get(1)?)))
+    let holders: Vec<(u32, i64)> = all(tx, sql, wanted, |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let members = members::list(tx)?;
+    let (gone, holders): (Vec<_>, Vec<_>) = holders
+        .into_iter()
+        .partition(|(number, _)| members::is_gone(&members, *number));
+    Ok((holders, gone.iter().map(|(_, held)| held).sum()))
 }
 
 /// Binds a right of this replica to an entry, in place of those that were bound to it before.

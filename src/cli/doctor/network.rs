@@ -8,7 +8,7 @@ use crate::cli::DataDir;
 use crate::clock::{Clock, SystemClock};
 use crate::store::removal::{self, Beyond};
 use crate::store::waiting::{self, LogTrouble};
-use crate::store::{Snapshot, StoreError, conflicts};
+use crate::store::{Snapshot, StoreError, conflicts, queue, replica, rights};
 
 /// All of them; nothing when the database cannot be opened, which has a finding of its own.
 pub(super) fn check(data: &DataDir) -> Vec<Finding> {
@@ -19,6 +19,7 @@ pub(super) fn check(data: &DataDir) -> Vec<Finding> {
     vec![
         membership(&snapshot),
         removed_nodes(&snapshot),
+        places(&snapshot),
         open_conflicts(&snapshot),
         set_aside(&snapshot),
         logs(&snapshot),
@@ -67,6 +68,26 @@ fn removed_nodes(snapshot: &Snapshot) -> Finding {
                 "{aside} changes of after their removal are kept without effect: `islet peers` lists their rows"
             ),
         ),
+    }
+}
+
+fn places(snapshot: &Snapshot) -> Finding {
+    let check = "places";
+    let found = snapshot.read(|tx| {
+        let day = queue::current_day(tx)?;
+        let (_, stranded) = rights::other_holders(tx, replica::number(tx)?, &day)?;
+        Ok(if day.open { stranded } else { 0 })
+    });
+    match found.map_err(|error: StoreError| error.to_string()) {
+        Ok(0) => Finding::ok(check, "no place of the open queue is out of reach"),
+        Ok(stranded) => Finding::warn(
+            check,
+            format!(
+                "{stranded} places of the open queue belong to a node that was removed, or to what a node was before \
+                 it was restored, and nobody can give them out: close the queue and open it again"
+            ),
+        ),
+        Err(error) => Finding::fail(check, error),
     }
 }
 

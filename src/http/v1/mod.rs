@@ -20,7 +20,10 @@ use crate::service::{App, Error};
 
 /// A service error as an answer of this API: one text, and 409 for what the state does not allow.
 fn answer(error: Error, actor: &Actor) -> ApiError {
-    let full = matches!(error, Error::QueueFull | Error::PlacesElsewhere(_));
+    let full = matches!(
+        error,
+        Error::QueueFull | Error::PlacesElsewhere(_) | Error::PlacesStranded
+    );
     let answer = ApiError::new(error, actor).into_problem();
     if full {
         answer.with_status(StatusCode::CONFLICT)

@@ -97,7 +97,7 @@ pub async fn holders(app: &App) -> Result<Vec<u32>, Error> {
     app.store
         .read(|tx| {
             let day = queue::current_day(tx)?;
-            let holders = rights::other_holders(tx, replica::number(tx)?, &day)?;
+            let (holders, _) = rights::other_holders(tx, replica::number(tx)?, &day)?;
             Ok(holders.into_iter().map(|(number, _)| number).collect())
         })
         .await

@@ -244,3 +244,47 @@ async fn a_removed_node_stores_readings_and_lets_nobody_in() {
     reading(node, &ana, 200.0, at(8)).await;
     assert_eq!(readings_at(node).await, 1);
 }
+
+/// Places that a node held are lost with the replica that it was, and with the node: nobody may give them out, since
+/// nobody knows whether they were. A day that is opened anew has its own.
+#[tokio::test]
+async fn places_of_a_replica_that_is_gone_come_back_with_a_new_day() {
+    let net = Network::of(2).await;
+    let doctor = staff(&net.nodes[0], "dra.paz").await;
+    let mut people = Vec::new();
+    for dni in 0..6 {
+        people.push(patient(&net.nodes[0], 30_000_000 + dni).await);
+    }
+    let day = async |size: i64| {
+        queue::resize(&net.nodes[0], &doctor, size).await.unwrap();
+        queue::open(&net.nodes[0], &doctor).await.unwrap();
+        net.heal().await;
+    };
+    let submit = async |node: usize, who: usize| {
+        let done = queue::submit(&net.nodes[node], &people[who]).await;
+        done.map_or_else(|error| error.code(), |_| "ok")
+    };
+    day(4).await;
+    renew(&net.nodes[0], Reason::NoFile).await.unwrap();
+    net.heal().await;
+    for node in 0..2 {
+        assert_eq!(submit(node, 0).await, "places_stranded");
+    }
+    queue::close(&net.nodes[0], &doctor).await.unwrap();
+    day(4).await;
+    assert_eq!(submit(0, 0).await, "ok");
+    // Some go to the other node, which is removed with them.
+    let number = replica_of(&net.nodes[1]).await.get();
+    let request = rights_request(&net.nodes[1], 4).await.unwrap();
+    rights(&net.nodes[0], number, request).await.unwrap();
+    let mut who = 1;
+    while submit(0, who).await == "ok" {
+        who += 1;
+    }
+    assert_eq!(submit(0, who).await, "places_elsewhere");
+    net.remove(0, 1).await;
+    assert_eq!(submit(0, who).await, "places_stranded");
+    queue::close(&net.nodes[0], &doctor).await.unwrap();
+    queue::open(&net.nodes[0], &doctor).await.unwrap();
+    assert_eq!(submit(0, who).await, "ok");
+}
