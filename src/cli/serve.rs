@@ -51,6 +51,10 @@ pub(super) struct ServeArgs {
     #[arg(long, value_name = "ADDR")]
     https: Option<Address>,
     /// Where the other nodes of the network connect, or off [default: 0.0.0.0:8444]
+    ///
+    /// Off, this node keeps to itself: it listens for no other node, connects to none and hands over no places of
+    /// the queue; only `islet sync --peer` exchanges, once. To connect without being reached, listen on
+    /// 127.0.0.1:8444.
     #[arg(long, value_name = "ADDR")]
     peer: Option<Address>,
     /// Allow plain HTTP on addresses that other machines can reach

@@ -9,8 +9,8 @@ use axum::routing::get;
 use axum::{Json, Router};
 use serde_json::json;
 
-use crate::service::{App, Error};
-use crate::store::{Health, queue, removal};
+use crate::service::{App, Error, replication};
+use crate::store::{Health, queue};
 
 /// `GET /health` (the legacy body), `/health/live`, `/health/ready`.
 pub fn router(app: &Arc<App>) -> Router {
@@ -30,13 +30,15 @@ async fn ready(State(app): State<Arc<App>>) -> Response {
     if app.store.health() == Health::DiskFull {
         return unavailable("disk_full");
     }
-    let look = app.store.read(|tx| {
-        queue::current_day(tx)?;
-        Ok::<_, Error>(removal::of_this_node(tx)?.is_some())
-    });
+    let look = async {
+        app.store
+            .read(|tx| Ok::<_, Error>(queue::current_day(tx)?))
+            .await?;
+        replication::removal(&app).await
+    };
     match look.await {
-        Ok(false) => Json(json!({"status": "ok"})).into_response(),
-        Ok(true) => Json(json!({"status": "ok", "removed_from_network": true})).into_response(),
+        Ok(None) => Json(json!({"status": "ok"})).into_response(),
+        Ok(Some(_)) => Json(json!({"status": "ok", "removed_from_network": true})).into_response(),
         Err(error) => {
             tracing::warn!(code = error.code(), "not ready: {error}");
             unavailable(error.code())

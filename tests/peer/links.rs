@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use super::support::{Node, islet};
 use super::{Clinic, run};
 
 #[test]
@@ -142,4 +143,23 @@ fn a_node_that_is_renamed_has_its_name_everywhere() {
     let own = clinic.until("a", "a", |peer| peer["name"] == "consultorio-2");
     let back = rename("a", "consultorio-2", "recepcion").json();
     assert_eq!(back["number"], own["number"]);
+}
+
+/// Off is off both ways; what is asked for by hand is done.
+#[test]
+fn a_node_that_keeps_to_itself_exchanges_when_it_is_asked_to() {
+    let clinic = Clinic::new();
+    let a = clinic.serve("a");
+    clinic.join("b", &clinic.invite("a")).ok();
+    let _b = Node::start(&mut islet(), &clinic.data("b"), &["--peer", "off"]);
+    run(&clinic.data("a"), &["peers", "rename", "b", "c"]).ok();
+    let words = ["sync", "--peer", &a.peer_address, "--json"];
+    let done = run(&clinic.data("b"), &words).json();
+    assert_eq!(
+        (&done["done"], &done["error"]),
+        (&true.into(), &Value::Null)
+    );
+    let known = clinic.peers("b");
+    assert!(known.iter().any(|peer| peer["name"] == "c"), "{known:#?}");
+    assert!(known.iter().all(|peer| peer["connected"].is_null()));
 }

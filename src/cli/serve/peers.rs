@@ -41,7 +41,7 @@ pub(super) async fn open(
 }
 
 /// Keeps the links until the node stops. A node that does not listen, which has no `addr`, keeps
-/// none either.
+/// none either: off is off, both ways.
 pub(super) async fn run(
     node: Arc<PeerNode>,
     addr: Option<SocketAddr>,
@@ -52,7 +52,7 @@ pub(super) async fn run(
         tracing::error!(%error, "what other nodes sent before the last stop is not applied yet");
     }
     let Some(addr) = addr else {
-        return;
+        return tidy(&node).await;
     };
     let find = async {
         if discovery && let Err(error) = discovery::run(Arc::clone(&node), addr).await {

@@ -5,7 +5,7 @@
 use super::super::{App, Error, policy};
 use crate::domain::actor::Actor;
 use crate::domain::audit::{Entry, Object};
-use crate::store::{Lane, Read, members as rows};
+use crate::store::{Read, members as rows};
 
 /// Calls the node with this key by a name that [`crate::domain::node_name`] has accepted, with all replicas that it was.
 ///
