@@ -200,3 +200,53 @@ fn behind(peer: &PeerReport) -> String {
         Some(seconds) => format!("{} changes, {seconds} s", peer.behind_changes),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report(changes: &serde_json::Value) -> PeerReport {
+        let mut report = serde_json::json!({
+            "number": 7, "name": "consultorio-2", "node_id": "0a", "this_node": false,
+            "revoked": false, "addresses": [], "behind_changes": 0,
+        });
+        let fields = changes.as_object().unwrap().clone();
+        report.as_object_mut().unwrap().extend(fields);
+        serde_json::from_value(report).unwrap()
+    }
+
+    #[test]
+    fn what_a_removed_node_wrote_later_is_told_with_its_rows() {
+        let row = |id: i64, taken: bool| serde_json::json!({ "table": "reading", "id": id, "taken": taken });
+        let beyond =
+            serde_json::json!({ "taken": 1, "aside": 2, "rows": [row(4, true), row(5, false)] });
+        let removed = report(&serde_json::json!({ "revoked": true, "beyond": beyond }));
+        let text = table(&[removed]);
+        assert!(
+            text.contains("that consultorio-2 wrote after its removal"),
+            "{text}"
+        );
+        assert!(
+            text.contains("1 took effect here before") && text.contains("have them: reading 4\n"),
+            "{text}"
+        );
+        assert!(
+            text.ends_with("2 are kept and have no effect: reading 5"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn a_node_that_is_turned_away_says_by_whom_and_what_to_do() {
+        let away = serde_json::json!({ "turned_away_at_ms": 1 });
+        let text = table(&[report(&away)]);
+        assert!(
+            text.contains("was removed from the network (so says consultorio-2)"),
+            "{text}"
+        );
+        assert!(text.contains("join with a new, empty directory"), "{text}");
+        // The word of a node that was removed itself counts for nothing.
+        let away = serde_json::json!({ "turned_away_at_ms": 1, "revoked": true });
+        assert!(!table(&[report(&away)]).contains("Attention"));
+    }
+}

@@ -30,7 +30,7 @@ fn a_healthy_node_passes_running_or_not() {
     let (dir, data) = founded();
     let said = islet_ok(&data, &["doctor", "--json"]);
     let findings: Vec<Value> = serde_json::from_str(&said).unwrap();
-    assert_eq!(findings.len(), 14, "{said}");
+    assert_eq!(findings.len(), 17, "{said}");
     let before = super::names_in(&data);
     islet_ok(&data, &["doctor"]);
     assert_eq!(
@@ -150,4 +150,39 @@ fn a_page_that_was_overwritten() {
     let ended = islet(&data, &["doctor"]);
     assert_eq!(ended.code, 3, "{ended:?}");
     assert!(ended.out.contains("FAIL  database file"), "{ended:?}");
+}
+
+/// The replica that opened the queue is no more, and nobody knows which of its places it gave out.
+#[tokio::test]
+async fn places_that_nobody_can_give_out_any_more() {
+    let node = crate::support::Node::seeded();
+    let data = node.data();
+    let admin = node.admin().await;
+    admin.post("/appointments/queue/open").await.expect(200);
+    let said = |data: &std::path::Path| {
+        let findings: Vec<Value> =
+            serde_json::from_str(&islet(data, &["doctor", "--json"]).out).unwrap();
+        let mut places = findings.iter().filter(|one| one["check"] == "places");
+        places.next().unwrap()["text"].as_str().unwrap().to_owned()
+    };
+    assert!(said(&data).contains("no place"));
+    let (_, dir) = node.stop();
+    // As after a copy was put back.
+    fs::remove_file(data.join("replica.lease")).unwrap();
+    let node = crate::support::Node::serve(dir.unwrap(), &[]);
+    let text = said(&data);
+    assert!(text.contains("close the queue and open it again"), "{text}");
+    let patient = node.patient().await;
+    let refused = patient.post("/appointments/submit").await.expect(400);
+    assert!(
+        refused["detail"]
+            .as_str()
+            .unwrap()
+            .contains("cerrar y abrir la cola"),
+        "{refused}"
+    );
+    let admin = node.admin().await;
+    admin.post("/appointments/queue/close").await.expect(200);
+    admin.post("/appointments/queue/open").await.expect(200);
+    assert!(said(&data).contains("no place"));
 }
