@@ -93,6 +93,18 @@ pub const EXPIRED_ROWS_A_WRITE: u32 = 8;
 /// Readings in one answer of the legacy API, which has no pages. The phone app keeps the last 200;
 /// this is over three months of a continuous sensor.
 pub const LEGACY_READINGS_MAX: u32 = 50_000;
+/// Items in one page of `/v1`: by default, and at most.
+pub const PAGE: (u32, u32) = (50, 200);
+/// Readings in one page of `/v1`: by default, and at most. A thousand are three days of a continuous sensor, 130 kB.
+pub const READINGS_PAGE: (u32, u32) = (50, 1_000);
+/// Most readings of a selection that are counted for `total`: some milliseconds.
+pub const READINGS_COUNTED_MAX: u32 = 10_000;
+/// Patients that a search by name reads: names are compared without accents and case, which no index does. Some 20 ms.
+pub const SEARCHED_PATIENTS_MAX: u32 = 50_000;
+/// Characters of what is searched for.
+pub const SEARCH_CHARS_MAX: usize = 100;
+/// Bytes of an answer from which on it is worth compressing.
+pub const COMPRESSED_BYTES_MIN: usize = 1024;
 /// How far ahead of the node's clock a reading may lie, milliseconds: a phone that is set to another
 /// time zone, or whose day is wrong by one. What is further ahead is a typing error, and would stay
 /// the newest reading for as long.

@@ -94,7 +94,7 @@ impl<'a> Player<'a> {
                     ..PatientPatch::default()
                 };
                 let id = self.charts[patient].id;
-                patients::edit(app, &self.staff[ADMIN], id, patch).await?;
+                patients::edit(app, &self.staff[ADMIN], id, patch, None).await?;
             }
             Event::Readings(patient, batch) => {
                 let id = self.charts[patient].id;

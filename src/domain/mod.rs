@@ -12,6 +12,7 @@ pub mod glucose;
 pub mod node_name;
 pub mod patient;
 pub mod queue;
+pub mod search;
 pub mod streak;
 pub mod text;
 pub mod time;

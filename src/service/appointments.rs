@@ -106,6 +106,64 @@ pub async fn of_patient(
     Ok(found)
 }
 
+/// Some appointments of a patient, the newest first, and the id to go on after when there are more.
+pub type Page = (Vec<Appointment>, Option<i64>);
+
+/// Up to `limit` appointments before the id `before`: of the acting patient, or of the one that staff name.
+///
+/// # Errors
+/// When the actor may not see them, or there is no such patient.
+pub async fn page(
+    app: &App,
+    actor: &Actor,
+    patient_id: Option<i64>,
+    before: i64,
+    limit: u32,
+) -> Result<Page, Error> {
+    let id = match patient_id {
+        None => policy::patient(app, actor, "appointment.list")?,
+        Some(id) => policy::staff_for(app, actor, "appointment.list", id).map(|()| id)?,
+    };
+    let found = app.store.read(move |tx| {
+        if !patients::exists(tx, id)? {
+            return Err(Error::NotFound("User not found"));
+        }
+        let mut found = appointments::before(tx, id, before, limit + 1)?;
+        let more = found.len() > limit as usize;
+        found.truncate(limit as usize);
+        let next = found.last().filter(|_| more).map(|last| last.id);
+        Ok((found, next))
+    });
+    let page = found.await?;
+    app.store
+        .note_access(Entry::new(actor, "appointment.list").of_patient(id))?;
+    Ok(page)
+}
+
+/// One appointment, for its patient or for staff. Another patient's does not exist.
+///
+/// # Errors
+/// [`Error::NotFound`].
+pub async fn get(app: &App, actor: &Actor, id: i64) -> Result<Appointment, Error> {
+    let owner = actor.patient_id();
+    if owner.is_none() {
+        policy::staff(app, actor, "appointment.read")?;
+    }
+    let found = app
+        .store
+        .read(move |tx| appointments::by_id(tx, id)?.ok_or(NO_APPOINTMENT))
+        .await?;
+    let log = Entry::new(actor, "appointment.read")
+        .of_patient(found.patient_id)
+        .on(Object::Appointment, id);
+    if owner.is_some_and(|owner| owner != found.patient_id) {
+        app.store.note_access(log.outcome(Outcome::Denied))?;
+        return Err(NO_APPOINTMENT);
+    }
+    app.store.note_access(log)?;
+    Ok(found)
+}
+
 /// The latest resolution of an appointment, for its patient or for staff. Another patient's
 /// appointment does not exist.
 ///

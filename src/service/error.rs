@@ -11,6 +11,9 @@ use crate::domain::queue::QueueState;
 use crate::domain::text::Invalid;
 use crate::store::StoreError;
 
+/// Looks whether something is still as it was when its editor saw it.
+pub type Expectation<T> = Box<dyn FnOnce(&T) -> bool + Send>;
+
 /// Why a use case was not carried out.
 #[derive(Debug, Error)]
 pub enum Error {
@@ -94,6 +97,9 @@ pub enum Error {
     /// Nobody could manage the node any more.
     #[error("This is the last administrator: make another one first")]
     LastAdmin,
+    /// Somebody else has changed it since it was looked at.
+    #[error("Alguien lo cambió mientras tanto. Vuelva a cargarlo e intente de nuevo.")]
+    Changed,
     /// Too many failed log-ins.
     #[error("Too many failed attempts; try again in {} s", .0.seconds)]
     Throttled(RetryAfter),
@@ -182,6 +188,7 @@ impl Error {
             Self::NotAccepted(_) => "not_accepted",
             Self::WrongState(_) => "wrong_state",
             Self::LastAdmin => "last_admin",
+            Self::Changed => "changed",
             Self::Throttled(_) => "throttled",
             Self::Busy | Self::Store(StoreError::Overloaded | StoreError::TimedOut) => "busy",
             Self::Store(StoreError::DiskFull) => "disk_full",
@@ -206,7 +213,19 @@ impl Error {
                 | Self::NotAccepted(_)
                 | Self::WrongState(_)
                 | Self::LastAdmin
+                | Self::Changed
         )
+    }
+
+    /// Refuses what is not as its editor saw it.
+    pub(super) fn unless_expected<T>(
+        expected: Option<Expectation<T>>,
+        found: &T,
+    ) -> Result<(), Self> {
+        if expected.is_none_or(|expected| expected(found)) {
+            return Ok(());
+        }
+        Err(Self::Changed)
     }
 
     /// Shorthand for [`Error::Invalid`].

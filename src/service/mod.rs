@@ -7,7 +7,9 @@
 //! once, because phones send a request again when they lose the answer.
 
 pub mod appointments;
+pub mod audit;
 pub mod broker;
+pub mod clinic;
 pub mod conflicts;
 mod error;
 pub mod invitations;
@@ -29,7 +31,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-pub use error::{ConflictFault, Error, InvitationFault};
+pub use error::{ConflictFault, Error, Expectation, InvitationFault};
 
 use islet_sync::chain::Signer;
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::sessions::{choose_password, throttle_key, verify};
-use super::{App, Error, address, policy};
+use super::{App, Error, Expectation, address, policy};
 use crate::auth::Secret;
 use crate::auth::password::{PasswordHash, PasswordPolicy};
 use crate::auth::token::Audience;
@@ -11,6 +11,7 @@ use crate::domain::account::Email;
 use crate::domain::actor::Actor;
 use crate::domain::audit::{Entry, Object, Outcome};
 use crate::domain::patient::{NewPatient, Patient, PatientPatch};
+use crate::domain::search::Search;
 use crate::domain::text::Invalid;
 use crate::limits;
 use crate::store::idempotency::{self, IdempotencyKey};
@@ -59,6 +60,44 @@ pub async fn list(app: &App, actor: &Actor) -> Result<Vec<Patient>, Error> {
     app.store.note_access(Entry::new(actor, "patient.list"))?;
     app.store
         .read(|tx| Ok(patients::list(tx, 0, limits::LEGACY_ROWS_MAX)?))
+        .await
+}
+
+/// Some patients, and the id to go on after when there are more.
+pub type Page = (Vec<Patient>, Option<i64>);
+
+/// Up to `limit` patients after the id `after`, in the order of their ids: all, or those that are searched for.
+///
+/// # Errors
+/// When the actor is not staff.
+pub async fn page(
+    app: &App,
+    actor: &Actor,
+    search: Option<Search>,
+    after: i64,
+    limit: u32,
+) -> Result<Page, Error> {
+    policy::staff(app, actor, "patient.list")?;
+    app.store.note_access(Entry::new(actor, "patient.list"))?;
+    app.store
+        .read(move |tx| {
+            let mut found = match search {
+                None => patients::list(tx, after, limit + 1)?,
+                Some(search) => {
+                    let ids = patients::search(tx, after, limit + 1, |dni, name, surname| {
+                        search.finds(dni, name, surname)
+                    })?;
+                    let found = ids.into_iter().map(|id| patients::by_id(tx, id));
+                    found
+                        .filter_map(Result::transpose)
+                        .collect::<Result<_, _>>()?
+                }
+            };
+            let more = found.len() > limit as usize;
+            found.truncate(limit as usize);
+            let next = found.last().filter(|_| more).map(|patient| patient.id);
+            Ok((found, next))
+        })
         .await
 }
 
@@ -148,8 +187,14 @@ fn free(tx: &impl Read, field: Unique, value: &str, except: Option<i64>) -> Resu
 /// staff's, and ignored.
 ///
 /// # Errors
-/// When the actor is not a patient; [`Error::Taken`] when the address is in use.
-pub async fn edit_me(app: &App, actor: &Actor, patch: PatientPatch) -> Result<Patient, Error> {
+/// When the actor is not a patient; [`Error::Taken`] when the address is in use; [`Error::Changed`] when it is not as
+/// `expected`.
+pub async fn edit_me(
+    app: &App,
+    actor: &Actor,
+    patch: PatientPatch,
+    expected: Option<Expectation<Patient>>,
+) -> Result<Patient, Error> {
     let id = policy::patient(app, actor, "patient.update")?;
     let own = PatientPatch {
         tidepool: None,
@@ -157,21 +202,22 @@ pub async fn edit_me(app: &App, actor: &Actor, patch: PatientPatch) -> Result<Pa
         blocked: None,
         ..patch
     };
-    write_patch(app, actor, id, own).await
+    write_patch(app, actor, id, own, expected).await
 }
 
 /// Staff edit a patient. Blocking one ends their sessions.
 ///
 /// # Errors
-/// When the actor is not staff, there is no such patient, or a unique value is in use.
+/// When the actor is not staff, there is no such patient, a unique value is in use, or it is not as `expected`.
 pub async fn edit(
     app: &App,
     actor: &Actor,
     id: i64,
     patch: PatientPatch,
+    expected: Option<Expectation<Patient>>,
 ) -> Result<Patient, Error> {
     policy::staff_for(app, actor, "patient.update", id)?;
-    write_patch(app, actor, id, patch).await
+    write_patch(app, actor, id, patch, expected).await
 }
 
 async fn write_patch(
@@ -179,10 +225,12 @@ async fn write_patch(
     actor: &Actor,
     id: i64,
     patch: PatientPatch,
+    expected: Option<Expectation<Patient>>,
 ) -> Result<Patient, Error> {
     let refusal = Entry::new(actor, "patient.update").of_patient(id);
     let actor = actor.clone();
     app.write(refusal, move |tx| {
+        Error::unless_expected(expected, &patients::by_id(tx, id)?.ok_or(NO_PATIENT)?)?;
         let (before, patient) = apply(tx, id, &patch)?;
         let (action, detail) = update_entry(&patch, &before);
         let entry = Entry::new(&actor, action)
@@ -365,7 +413,7 @@ pub async fn set_blocked(
         blocked: Some(blocked),
         ..PatientPatch::default()
     };
-    edit(app, actor, id, patch).await
+    edit(app, actor, id, patch, None).await
 }
 
 /// A patient by DNI.

@@ -9,8 +9,13 @@ use crate::domain::queue::{
     Prioritized, QueueAction, QueueDay, QueueEntry, QueueState, Refusal, SIZE_MAX, sort,
 };
 use crate::domain::text::{self, Invalid};
-use crate::store::{Audited, Lane, WriteTx, appointments, members, queue, replica, rights};
+use crate::store::{
+    Audited, Lane, Read, StoreError, WriteTx, appointments, members, patients, queue, replica,
+    rights,
+};
 
+/// Decisions of a day before they say how long one takes.
+const DECIDED_MIN: i64 = 3;
 const NO_ENTRY: Error = Error::NotFound("Appointment does not exist in queue");
 
 /// Where the acting patient stands; `None` when they are not in the queue.
@@ -39,6 +44,54 @@ pub async fn position(app: &App, actor: &Actor) -> Result<Option<i64>, Error> {
             Ok(entry.map(|entry| queue::rank(tx, &entry)).transpose()?)
         })
         .await
+}
+
+/// Where a patient stands, and how long it will take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// Whether the queue lets anybody in.
+    pub open: bool,
+    /// The place, while the patient has one.
+    pub entry: Option<QueueEntry>,
+    /// How many go first, while the patient waits.
+    pub position: Option<i64>,
+    /// How long the patient still waits, by what was decided today so far. None before that says anything.
+    pub expected_wait_ms: Option<i64>,
+}
+
+/// Where the acting patient stands.
+///
+/// # Errors
+/// When the actor is not a patient.
+pub async fn standing(app: &App, actor: &Actor) -> Result<Standing, Error> {
+    let id = policy::patient(app, actor, "queue.read")?;
+    app.store.note_access(Entry::new(actor, "queue.read"))?;
+    app.store.read(move |tx| Ok(standing_of(tx, id)?)).await
+}
+
+/// Where a patient stands.
+///
+/// # Errors
+/// When the disk fails.
+pub(super) fn standing_of(tx: &impl Read, patient_id: i64) -> Result<Standing, StoreError> {
+    let patient_id = patients::resolve(tx, patient_id)?;
+    let day = queue::current_day(tx)?;
+    let entry = queue::by_patient(tx, patient_id)?;
+    let waiting = entry.filter(|entry| entry.state == QueueState::Pending);
+    let position = waiting.map(|entry| queue::rank(tx, &entry)).transpose()?;
+    let expected_wait_ms = match position {
+        Some(position) => {
+            let pace = queue::pace(tx, &day)?.filter(|(decided, _)| *decided >= DECIDED_MIN);
+            pace.map(|(decided, taken_ms)| taken_ms / decided * (position + 1))
+        }
+        None => None,
+    };
+    Ok(Standing {
+        open: day.open,
+        entry,
+        position,
+        expected_wait_ms,
+    })
 }
 
 /// The current queue day. Anyone who is logged in may know whether it is open.

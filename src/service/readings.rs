@@ -1,10 +1,12 @@
 //! Glucose readings: hand in, show, mark as an error.
 
 mod import;
+mod pages;
 
 pub use import::{Imported, import_batch};
+pub use pages::{Page, Place, Selection, get, page, withdraw};
 
-use super::{App, Error, policy};
+use super::{App, Error, Expectation, policy};
 use crate::domain::actor::Actor;
 use crate::domain::audit::{Entry, Object};
 use crate::domain::conflict::{self, ConflictId, Kind};
@@ -190,41 +192,26 @@ pub async fn all(app: &App, actor: &Actor) -> Result<Vec<Reading>, Error> {
         .await
 }
 
-/// Marks a reading as entered in error. It no longer counts, and stays in the database. Marking it
-/// again changes nothing.
+/// [`withdraw`] without a reason, as the legacy API does.
 ///
 /// # Errors
 /// When the actor is not staff, or there is no such reading.
 pub async fn mark_entered_in_error(app: &App, actor: &Actor, id: i64) -> Result<(), Error> {
-    policy::staff(app, actor, "reading.entered_in_error")?;
-    let refusal = Entry::new(actor, "reading.entered_in_error").on(Object::Reading, id);
-    let actor = actor.clone();
-    app.write(refusal, move |tx| {
-        let stored = readings::by_id(tx, id)?.ok_or(NO_READING)?;
-        let patient_id = stored.reading.patient_id;
-        let entry = Entry::new(&actor, "reading.entered_in_error")
-            .of_patient(patient_id)
-            .on(Object::Reading, id);
-        if !stored.counts {
-            return Ok(tx.audit(&entry.detail("repeated"))?);
-        }
-        readings::mark_entered_in_error(tx, id)?;
-        Ok(tx.audit(&entry)?)
-    })
-    .await
+    withdraw(app, actor, id, None, None).await
 }
 
 /// Corrects the value of a reading, for a reason that stays with it. What was written elsewhere at the same
 /// time and is known here is replaced too. Correcting it again to the same value changes nothing.
 ///
 /// # Errors
-/// When the actor is not staff, the reason is none, or there is no such reading that counts.
+/// When the actor is not staff, the reason is none, there is no such reading that counts, or it is not as `expected`.
 pub async fn correct(
     app: &App,
     actor: &Actor,
     id: i64,
     glucose: Glucose,
     reason: &str,
+    expected: Option<Expectation<Reading>>,
 ) -> Result<Reading, Error> {
     policy::staff(app, actor, "reading.correct")?;
     let reason = conflict::reason(reason).map_err(Error::invalid("reason"))?;
@@ -244,6 +231,7 @@ pub async fn correct(
         if reading.glucose_mg_dl == glucose.mg_dl() && !is_open {
             return Ok(tx.audit(&entry.detail("repeated"))?.with(reading));
         }
+        Error::unless_expected(expected, &reading)?;
         readings::set_value(tx, id, glucose.mg_dl())?;
         conflicts::insert_settlement(tx, about, &reason, actor.staff_id())?;
         let glucose_mg_dl = glucose.mg_dl();

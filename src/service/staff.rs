@@ -12,6 +12,7 @@ use crate::limits;
 use crate::store::idempotency::{self, IdempotencyKey};
 use crate::store::sessions::{self, Owner};
 use crate::store::staff::{self, Staff};
+use crate::store::{StoreError, WriteTx};
 
 const NO_STAFF: Error = Error::NotFound("Admin not found");
 
@@ -136,11 +137,33 @@ pub async fn set_blocked(
     username: String,
     blocked: bool,
 ) -> Result<Staff, Error> {
+    block(app, actor, blocked, move |tx| staff::by_name(tx, &username)).await
+}
+
+/// The same by id.
+///
+/// # Errors
+/// As there.
+pub async fn set_blocked_by_id(
+    app: &App,
+    actor: &Actor,
+    id: i64,
+    blocked: bool,
+) -> Result<Staff, Error> {
+    block(app, actor, blocked, move |tx| staff::by_id(tx, id)).await
+}
+
+async fn block(
+    app: &App,
+    actor: &Actor,
+    blocked: bool,
+    find: impl FnOnce(&WriteTx<'_>) -> Result<Option<Staff>, StoreError> + Send + 'static,
+) -> Result<Staff, Error> {
     policy::admin(app, actor, "staff.block")?;
     let refusal = Entry::new(actor, "staff.block");
     let actor = actor.clone();
     app.write(refusal, move |tx| {
-        let found = staff::by_name(tx, &username)?.ok_or(NO_STAFF)?;
+        let found = find(tx)?.ok_or(NO_STAFF)?;
         let last = found.role == Some(Role::Admin) && !staff::has_other_admin(tx, found.id)?;
         if blocked && !found.blocked && last {
             return Err(Error::LastAdmin);

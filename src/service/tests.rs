@@ -9,6 +9,7 @@ mod readings;
 mod recovery;
 mod refresh;
 mod sessions;
+mod standing;
 
 use std::net::IpAddr;
 use std::sync::OnceLock;

@@ -102,6 +102,23 @@ pub fn of_patient(
     Ok(found)
 }
 
+/// Up to `limit` appointments of a patient with an id below `before`, the newest first.
+///
+/// # Errors
+/// When the disk fails.
+pub fn before(
+    tx: &impl Read,
+    patient_id: i64,
+    before: i64,
+    limit: u32,
+) -> Result<Vec<Appointment>, StoreError> {
+    let patient_id = super::patients::resolve(tx, patient_id)?;
+    let sql =
+        format!("{APPOINTMENT_SELECT} WHERE patient_id = ? AND id < ? ORDER BY id DESC LIMIT ?");
+    let parameters = rusqlite::params![patient_id, before, limit];
+    all(tx, &sql, parameters, appointment_from_row)
+}
+
 /// Inserts what a doctor decided.
 ///
 /// # Errors

@@ -36,6 +36,7 @@ mod newest;
 pub mod patients;
 pub mod queue;
 mod readers;
+pub mod reading_pages;
 mod reading_rows;
 pub mod readings;
 mod reconcile;

@@ -7,11 +7,12 @@ use jiff::civil::Date;
 use rusqlite::{Row, params};
 
 use super::entity::PATIENT;
-use super::tx::{Read, all, one};
+use super::tx::{Read, all, one, prepared};
 use super::{StoreError, WriteTx, twins};
 use crate::domain::patient::{Dni, NewPatient, Patient, PatientPatch};
 use crate::domain::streak::{Counters, READINGS_A_DAY};
 use crate::domain::time::{Timestamp, day_of, number_of};
+use crate::limits;
 
 const SELECT: &str =
     "SELECT p.id, p.dni, p.name, p.surname, p.email, p.tidepool, p.hospital_account,
@@ -184,6 +185,37 @@ pub fn list(tx: &impl Read, after: i64, limit: u32) -> Result<Vec<Patient>, Stor
          ORDER BY p.id LIMIT ?"
     );
     all(tx, &sql, params![after, limit], |row| from_row(row, today))
+}
+
+/// The ids of up to `limit` patients after `after` that `finds` chooses by DNI, name and surname, in order. Reads at most
+/// [`limits::SEARCHED_PATIENTS_MAX`].
+///
+/// # Errors
+/// When the disk fails.
+pub fn search(
+    tx: &impl Read,
+    after: i64,
+    limit: u32,
+    finds: impl Fn(&str, &str, &str) -> bool,
+) -> Result<Vec<i64>, StoreError> {
+    let sql = "SELECT id, dni, name, surname FROM patient WHERE id > ?
+               AND NOT EXISTS (SELECT 1 FROM patient_link WHERE alias = patient.id) ORDER BY id LIMIT ?";
+    let mut statement = prepared(tx, sql)?;
+    let mut rows = statement.query(params![after, limits::SEARCHED_PATIENTS_MAX])?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next()? {
+        let text = |column| {
+            row.get_ref(column)
+                .map(|value| value.as_str().unwrap_or_default())
+        };
+        if finds(text(1)?, text(2)?, text(3)?) {
+            found.push(row.get(0)?);
+            if found.len() >= limit as usize {
+                break;
+            }
+        }
+    }
+    Ok(found)
 }
 
 /// What a log-in with `name` (a DNI, or an e-mail address) needs to know.

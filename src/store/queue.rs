@@ -39,7 +39,11 @@ pub fn current_day(tx: &impl Read) -> Result<QueueDay, StoreError> {
     }
 }
 
-fn next_size(tx: &impl Read) -> Result<i64, StoreError> {
+/// The size that the next queue day opens with.
+///
+/// # Errors
+/// When the disk fails.
+pub fn next_size(tx: &impl Read) -> Result<i64, StoreError> {
     let size = settings::get(tx, SIZE_SETTING)?;
     Ok(size
         .and_then(|size| size.parse().ok())
@@ -55,6 +59,20 @@ pub fn occupied(tx: &impl Read) -> Result<i64, StoreError> {
     let sql = "SELECT count(*) FROM queue_entry WHERE queue_day_id = ? AND state IN ('PENDING', 'ACCEPTED')";
     let day = current_day(tx)?;
     Ok(one(tx, sql, [day.id], |row| row.get(0))?.unwrap_or(0))
+}
+
+/// How many patients of a day were accepted, and how long that took in milliseconds: from the first who came to the last
+/// decision. `None` before the first.
+///
+/// # Errors
+/// When the disk fails.
+pub fn pace(tx: &impl Read, day: &QueueDay) -> Result<Option<(i64, i64)>, StoreError> {
+    let sql = "SELECT count(*), max(updated_at) - min(created_at) FROM queue_entry
+               WHERE queue_day_id = ? AND state IN ('ACCEPTED', 'CREATED')";
+    let found = one(tx, sql, [day.id], |row| {
+        Ok((row.get(0)?, row.get::<_, Option<i64>>(1)?))
+    })?;
+    Ok(found.and_then(|(decided, taken)| Some((decided, taken?.max(0)))))
 }
 
 /// Opens a new day with the size that was last set, and moves those who still wait into it.

@@ -212,7 +212,7 @@ pub fn latest_change(tx: &impl Read) -> Result<Timestamp, StoreError> {
     Ok(one(tx, sql, [], |row| row.get(0).map(Timestamp))?.unwrap_or(Timestamp(0)))
 }
 
-fn from_row(row: &Row<'_>) -> rusqlite::Result<Reading> {
+pub(super) fn from_row(row: &Row<'_>) -> rusqlite::Result<Reading> {
     Ok(Reading {
         id: row.get(0)?,
         patient_id: row.get(1)?,

@@ -20,4 +20,5 @@ mod profile;
 mod queue;
 mod session;
 mod users;
+mod v1;
 mod validation;

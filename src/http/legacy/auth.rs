@@ -16,7 +16,7 @@ use crate::service::{App, Error, sessions};
 
 /// A patient.
 #[derive(Clone, Debug)]
-pub(super) struct Patient(pub(super) Actor);
+pub(in crate::http) struct Patient(pub(in crate::http) Actor);
 
 /// A member of staff.
 #[derive(Clone, Debug)]
@@ -24,7 +24,7 @@ pub(in crate::http) struct Staff(pub(in crate::http) Actor);
 
 /// A member of staff, even one who must choose another password first.
 #[derive(Clone, Debug)]
-pub(super) struct StaffChoosingPassword(pub(super) Actor);
+pub(in crate::http) struct StaffChoosingPassword(pub(in crate::http) Actor);
 
 impl FromRequestParts<Arc<App>> for Patient {
     type Rejection = ApiError;

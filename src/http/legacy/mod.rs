@@ -9,7 +9,7 @@
 pub(super) mod auth;
 mod backoffice;
 mod dto;
-mod patient;
+pub(super) mod patient;
 mod token;
 
 pub use backoffice::router as backoffice;

@@ -5,7 +5,8 @@ mod glucose;
 mod profile;
 mod recovery;
 
-pub(super) use glucose::{Repeatable, new_reading};
+pub(in crate::http) use glucose::Repeatable;
+pub(super) use glucose::new_reading;
 pub(super) use recovery::MAIL_ANSWER;
 
 use std::sync::Arc;
@@ -50,6 +51,7 @@ pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(appointments::create))
         .routes(routes!(appointments::mine))
         .routes(routes!(appointments::resolution))
+        .merge(crate::http::v1::patient())
         .layer(Extension(Audience::Patient))
 }
 

@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::extract::{Body, Name, Query};
-use super::{answer, unread};
+use super::refusal::answer;
 use crate::domain::actor::Actor;
 use crate::domain::conflict::{
     Author, Candidate, Concerned, Conflict, ConflictId, Decision, Fact, REASON_CHARS_MAX,
@@ -302,7 +303,7 @@ pub(super) async fn settle(
         return *refusal;
     }
     let (Some(reason), choice, mg_dl, version) = decision else {
-        return unread();
+        return StatusCode::INTERNAL_SERVER_ERROR.into_response();
     };
     let id = match conflict_id(&name, &actor) {
         Ok(id) => id,

@@ -3,13 +3,15 @@
 use std::sync::Arc;
 
 use axum::extract::{FromRequest, FromRequestParts, Path, Request};
-use axum::http::StatusCode;
 use axum::http::request::Parts;
+use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
+use super::pack;
 use crate::http::context::RequestId;
 use crate::http::error::Problem;
 use crate::http::fields::{Fields, QueryFields, Unprocessable, body};
+use crate::limits;
 use crate::service::App;
 
 /// Fields out of a request, and its id for the answer when something is wrong with them.
@@ -40,10 +42,20 @@ pub(super) struct Body(pub(super) Reading);
 pub(super) struct Name(pub(super) String);
 
 fn refuse(wrong: &Unprocessable, request_id: Option<Arc<str>>) -> Response {
+    let status = StatusCode::UNPROCESSABLE_ENTITY;
+    problem(status, "invalid", wrong.text(), request_id)
+}
+
+fn problem(
+    status: StatusCode,
+    code: &str,
+    detail: String,
+    request_id: Option<Arc<str>>,
+) -> Response {
     let problem = Problem {
-        status: StatusCode::UNPROCESSABLE_ENTITY.as_u16(),
-        detail: wrong.text(),
-        code: "invalid".to_owned(),
+        status: status.as_u16(),
+        detail,
+        code: code.to_owned(),
         request_id: request_id.map(|id| id.to_string()),
     };
     problem.into_response()
@@ -70,12 +82,31 @@ impl FromRequest<Arc<App>> for Body {
 
     async fn from_request(request: Request, _app: &Arc<App>) -> Result<Self, Response> {
         let request_id = request_id(request.extensions());
-        let (bytes, _held) = body::bytes(request).await?;
+        let packed = is_packed(&request);
+        let (mut bytes, _held) = body::bytes(request).await?;
+        if packed {
+            bytes = pack::unpack(&bytes, limits::BODY_BYTES_MAX).ok_or_else(|| {
+                let most = limits::BODY_BYTES_MAX / 1024;
+                problem(
+                    StatusCode::PAYLOAD_TOO_LARGE,
+                    "body_too_large",
+                    format!(
+                        "Lo enviado no es gzip, o es demasiado grande: se aceptan hasta {most} KiB."
+                    ),
+                    request_id.clone(),
+                )
+            })?;
+        }
         match body::parse(&bytes) {
             Ok(fields) => Ok(Self(Reading { fields, request_id })),
             Err(wrong) => Err(refuse(&wrong, request_id)),
         }
     }
+}
+
+fn is_packed(request: &Request) -> bool {
+    let coding = request.headers().get(header::CONTENT_ENCODING);
+    coding.is_some_and(|coding| coding.as_bytes().eq_ignore_ascii_case(b"gzip"))
 }
 
 impl FromRequestParts<Arc<App>> for Name {

@@ -3,46 +3,83 @@
 //! Every error is `application/problem+json` with one text, mistakes in the request included. A route must never
 //! decide by itself who may do what: it says which kind of account it is for, the service decides the rest.
 
+mod appointments;
+mod audit;
+mod clinic;
 pub mod conflicts;
+mod etag;
 mod extract;
+mod pack;
+mod page;
+mod patients;
+mod profile;
+mod queue;
 mod readings;
+mod refusal;
+mod sessions;
+mod staff;
 
 use std::sync::Arc;
 
-use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
+use axum::middleware::from_fn;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::error::ApiError;
-use crate::domain::actor::Actor;
-use crate::service::{App, Error};
+use crate::service::App;
 
-/// A service error as an answer of this API: one text, and 409 for what the state does not allow.
-fn answer(error: Error, actor: &Actor) -> ApiError {
-    let full = matches!(
-        error,
-        Error::QueueFull | Error::PlacesElsewhere(_) | Error::PlacesStranded
-    );
-    let answer = ApiError::new(error, actor).into_problem();
-    if full {
-        answer.with_status(StatusCode::CONFLICT)
-    } else {
-        answer
-    }
-}
-
-/// For values that are missing although their reading noted no issue: a mistake of ours.
-fn unread() -> Response {
-    tracing::error!("a field was neither read nor refused");
-    StatusCode::INTERNAL_SERVER_ERROR.into_response()
+/// What patients use. Served beside the phone app's routes, under `/v1`.
+pub(super) fn patient() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::new()
+        .merge(sessions())
+        .routes(routes!(profile::get, profile::edit))
+        .routes(routes!(profile::change_password))
+        .routes(routes!(profile::counters))
+        .routes(routes!(readings::mine, readings::create))
+        .routes(routes!(readings::get_mine))
+        .routes(routes!(queue::mine))
+        .routes(routes!(queue::submit, queue::cancel))
+        .routes(routes!(appointments::mine, appointments::create))
+        .routes(routes!(appointments::get_mine))
+        .routes(routes!(appointments::my_resolution))
+        .layer(from_fn(pack::answers))
 }
 
 /// What staff use. Served beside the back office, under `/v1`.
 pub(super) fn backoffice() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new()
+        .merge(sessions())
+        .routes(routes!(staff::profile, staff::edit_profile))
+        .routes(routes!(staff::change_password))
+        .routes(routes!(staff::list, staff::create))
+        .routes(routes!(staff::edit))
+        .routes(routes!(patients::list, patients::create))
+        .routes(routes!(patients::get, patients::edit))
+        .routes(routes!(patients::desk_code))
+        .routes(routes!(readings::of_patient, readings::create_for))
+        .routes(routes!(
+            readings::get,
+            readings::correct,
+            readings::withdraw
+        ))
+        .routes(routes!(appointments::of_patient))
+        .routes(routes!(appointments::get))
+        .routes(routes!(appointments::resolution, appointments::resolve))
+        .routes(routes!(queue::get, queue::change))
+        .routes(routes!(queue::clear))
+        .routes(routes!(queue::decide))
+        .routes(routes!(queue::prioritize))
         .routes(routes!(conflicts::list))
         .routes(routes!(conflicts::get))
         .routes(routes!(conflicts::settle))
-        .routes(routes!(readings::correct))
+        .routes(routes!(audit::list))
+        .routes(routes!(clinic::peers))
+        .routes(routes!(clinic::settings, clinic::change_settings))
+        .layer(from_fn(pack::answers))
+}
+
+fn sessions() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::new()
+        .routes(routes!(sessions::begin))
+        .routes(routes!(sessions::refresh))
+        .routes(routes!(sessions::end))
 }

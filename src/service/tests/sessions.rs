@@ -168,7 +168,9 @@ async fn a_blocked_patient_is_told_so_only_with_the_right_password() {
         blocked: Some(false),
         ..PatientPatch::default()
     };
-    patients::edit(&clinic.app, &boss, id, patch).await.unwrap();
+    patients::edit(&clinic.app, &boss, id, patch, None)
+        .await
+        .unwrap();
     assert_eq!(
         code(&clinic.authenticate(PATIENT, &tokens).await),
         "unauthenticated"
@@ -196,7 +198,7 @@ async fn a_toggle_with_the_same_key_toggles_once() {
             name: name.map(str::to_owned),
             ..PatientPatch::default()
         };
-        patients::edit(&clinic.app, &boss, id, patch)
+        patients::edit(&clinic.app, &boss, id, patch, None)
     };
     set(true, None).await.unwrap();
     set(true, None).await.unwrap();

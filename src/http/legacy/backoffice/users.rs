@@ -211,7 +211,7 @@ pub(super) async fn edit(
     if let Err(refusal) = body.finish() {
         return refusal.into_response();
     }
-    let edited = patients::edit(&app, &actor, id, patch)
+    let edited = patients::edit(&app, &actor, id, patch, None)
         .await
         .or_error(&actor);
     edited

@@ -33,7 +33,7 @@ pub(in crate::http::legacy) const READING_TYPES: [&str; 7] = [
 /// The key that makes a request repeatable: `Idempotency-Key`, or the `X-Request-Id` that the app
 /// keeps when it sends a request again. Bound to the account and to what was asked.
 #[derive(Debug)]
-pub(in crate::http::legacy) struct Repeatable(Option<Sent>);
+pub(in crate::http) struct Repeatable(Option<Sent>);
 
 /// What a repeated request has in common with the first.
 #[derive(Debug)]
@@ -51,7 +51,7 @@ enum Key {
 
 impl Repeatable {
     /// The key for this actor and what they ask for.
-    pub(in crate::http::legacy) fn key(
+    pub(in crate::http) fn key(
         &self,
         actor: &Actor,
         what: &dyn std::fmt::Debug,
@@ -68,7 +68,7 @@ impl Repeatable {
     }
 
     /// The key of a reading, which needs one only without a time.
-    pub(in crate::http::legacy) fn key_of(
+    pub(in crate::http) fn key_of(
         &self,
         actor: &Actor,
         new: &NewReading,

@@ -73,7 +73,7 @@ pub(super) async fn edit_me(
     if let Err(refusal) = body.finish() {
         return refusal.into_response();
     }
-    let edited = patients::edit_me(&app, &actor, patch)
+    let edited = patients::edit_me(&app, &actor, patch, None)
         .await
         .or_error(&actor);
     edited
