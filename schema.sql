@@ -435,6 +435,8 @@ CREATE TABLE register (
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX register_conflict ON register (entity, row_id) WHERE conflict = 1;
+-- What was written later to patients, readings, places and appointments, log by log: src/store/feed tells of it.
+CREATE INDEX register_by_change ON register (replica, seq) WHERE entity IN (1, 3, 5, 6);
 
 -- The newest changes of this replica: one row per committed transaction that changed replicated
 -- rows. `ops` is the encoding of sync/src/change.rs. Rows that a segment holds are removed.

@@ -103,6 +103,18 @@ pub const READINGS_COUNTED_MAX: u32 = 10_000;
 pub const SEARCHED_PATIENTS_MAX: u32 = 50_000;
 /// Characters of what is searched for.
 pub const SEARCH_CHARS_MAX: usize = 100;
+/// Pieces of news in one answer of `/v1/changes`: by default, and at most.
+pub const NEWS_PAGE: (u32, u32) = (500, 1_000);
+/// Rows that were written later and are looked at for one answer: some 50 ms. Beyond it a client begins afresh.
+pub const NEWS_WRITTEN_MAX: u32 = 10_000;
+/// New rows of all patients that are gone through before the rows of the patient alone are.
+pub const NEWS_SCANNED_MAX: u32 = 2_000;
+/// Readings in one upload of a phone: three days of a continuous sensor, or some 20 ms of the writer.
+pub const UPLOAD_READINGS_MAX: usize = 1_000;
+/// Patients whose news staff follow by name.
+pub const FOLLOWED_MAX: usize = 50;
+/// Bytes of a cursor: some 200 logs, and what a header has room for.
+pub const CURSOR_BYTES_MAX: usize = 4 * 1024;
 /// Bytes of an answer from which on it is worth compressing.
 pub const COMPRESSED_BYTES_MIN: usize = 1024;
 /// How far ahead of the node's clock a reading may lie, milliseconds: a phone that is set to another

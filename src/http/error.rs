@@ -234,6 +234,7 @@ const fn status(error: &Error) -> StatusCode {
         | Error::LastAdmin => StatusCode::BAD_REQUEST,
         Error::Conflict(_) => StatusCode::CONFLICT,
         Error::Changed => StatusCode::PRECONDITION_FAILED,
+        Error::StartAfresh => StatusCode::GONE,
         Error::Throttled(_) => StatusCode::TOO_MANY_REQUESTS,
         Error::Busy
         | Error::Store(StoreError::Overloaded | StoreError::TimedOut | StoreError::Closed) => {

@@ -5,6 +5,7 @@
 //! twice is refused, since nobody can know which value was meant.
 
 pub(super) mod body;
+mod list;
 mod query;
 
 use axum::Json;

@@ -100,6 +100,9 @@ pub enum Error {
     /// Somebody else has changed it since it was looked at.
     #[error("Alguien lo cambió mientras tanto. Vuelva a cargarlo e intente de nuevo.")]
     Changed,
+    /// What was told before is of no use here any more: everything has to be told again.
+    #[error("Hay que volver a pedir todo desde el principio, sin `after`.")]
+    StartAfresh,
     /// Too many failed log-ins.
     #[error("Too many failed attempts; try again in {} s", .0.seconds)]
     Throttled(RetryAfter),
@@ -189,6 +192,7 @@ impl Error {
             Self::WrongState(_) => "wrong_state",
             Self::LastAdmin => "last_admin",
             Self::Changed => "changed",
+            Self::StartAfresh => "start_afresh",
             Self::Throttled(_) => "throttled",
             Self::Busy | Self::Store(StoreError::Overloaded | StoreError::TimedOut) => "busy",
             Self::Store(StoreError::DiskFull) => "disk_full",

@@ -9,6 +9,7 @@
 pub mod appointments;
 pub mod audit;
 pub mod broker;
+pub mod changes;
 pub mod clinic;
 pub mod conflicts;
 mod error;

@@ -2,9 +2,11 @@
 
 mod import;
 mod pages;
+mod upload;
 
 pub use import::{Imported, import_batch};
 pub use pages::{Page, Place, Selection, get, page, withdraw};
+pub use upload::{Outcome, upload};
 
 use super::{App, Error, Expectation, policy};
 use crate::domain::actor::Actor;

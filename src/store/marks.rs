@@ -26,7 +26,7 @@ struct Counted {
 
 /// What was counted; shared by the copies of the writer's state.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Marks(Arc<Mutex<Vec<Counted>>>);
+pub struct Marks(Arc<Mutex<Vec<Counted>>>);
 
 impl Marks {
     /// The mark of a log at `seq`; `None` when it is not stored that far.

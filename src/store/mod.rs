@@ -22,6 +22,7 @@ mod connection;
 pub mod entity;
 mod error;
 mod families;
+pub mod feed;
 pub mod idempotency;
 pub mod incoming;
 pub mod invitations;
@@ -72,6 +73,7 @@ pub use error::StoreError;
 pub use lanes::Lane;
 pub use lease::LEASE_FILE;
 pub use lock::DirLock;
+pub use marks::Marks;
 pub use migrate::NewReplica;
 pub use snapshot::Snapshot;
 pub use space::Health;
@@ -96,6 +98,8 @@ pub struct Store {
     session_epoch: Arc<AtomicU64>,
     acknowledged: Acknowledged,
     commits: watch::Sender<u64>,
+    /// Marks of logs that clients were told of.
+    told_marks: Marks,
     renewal: Option<Reason>,
     readers: Readers,
     writer: Option<JoinHandle<()>>,
@@ -158,6 +162,7 @@ impl Store {
             session_epoch,
             acknowledged,
             commits,
+            told_marks: Marks::default(),
             renewal,
             readers,
             writer: Some(writer.start()?),
@@ -306,6 +311,12 @@ impl Store {
     #[must_use]
     pub fn commits(&self) -> watch::Receiver<u64> {
         self.commits.subscribe()
+    }
+
+    /// Marks of stored logs, for [`feed::news`].
+    #[must_use]
+    pub fn told_marks(&self) -> Marks {
+        self.told_marks.clone()
     }
 
     /// Notes how far a member has come, by its own word.

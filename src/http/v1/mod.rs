@@ -5,6 +5,7 @@
 
 mod appointments;
 mod audit;
+mod changes;
 mod clinic;
 pub mod conflicts;
 mod etag;
@@ -36,6 +37,8 @@ pub(super) fn patient() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(profile::counters))
         .routes(routes!(readings::mine, readings::create))
         .routes(routes!(readings::get_mine))
+        .routes(routes!(changes::upload))
+        .routes(routes!(changes::mine))
         .routes(routes!(queue::mine))
         .routes(routes!(queue::submit, queue::cancel))
         .routes(routes!(appointments::mine, appointments::create))
@@ -61,6 +64,7 @@ pub(super) fn backoffice() -> OpenApiRouter<Arc<App>> {
             readings::correct,
             readings::withdraw
         ))
+        .routes(routes!(changes::of_patients))
         .routes(routes!(appointments::of_patient))
         .routes(routes!(appointments::get))
         .routes(routes!(appointments::resolution, appointments::resolve))

@@ -1,5 +1,6 @@
 //! Nodes that talk to each other through frames, without a network between them.
 
+mod news;
 mod removal;
 mod roaming;
 

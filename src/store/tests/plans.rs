@@ -16,8 +16,16 @@ use crate::store::sessions::Owner;
 use crate::store::tx::SEEN;
 
 /// Tables of a handful of rows, and those of which one row is read by its place.
-/// The last holds nothing but what people have not looked at yet.
-const SMALL: [&str; 5] = ["replica", "setting", "queue_day", "staff_role", "collision"];
+/// The last three hold a row for each node, nothing but who was registered twice, and what people have not looked at yet.
+const SMALL: [&str; 7] = [
+    "replica",
+    "setting",
+    "queue_day",
+    "staff_role",
+    "log",
+    "patient_link",
+    "collision",
+];
 /// The whole of an index that holds nothing but what is live now, or open.
 const LIVE: [&str; 2] = [
     "SCAN queue_entry USING INDEX queue_entry_live",
@@ -172,6 +180,18 @@ fn log_ins(tx: &mut WriteTx<'_>, patient_id: i64, staff_id: i64) -> Done {
     Ok(())
 }
 
+/// What is new for one, some and all, in few rows and in many.
+fn told(tx: &impl Read, patient_id: i64) -> Done {
+    let marks = Marks::default();
+    for whose in [Some(&[patient_id][..]), None] {
+        let scope = feed::Scope::of(tx, whose)?;
+        let first = feed::news(tx, &marks, &scope, None, 1)?.unwrap();
+        feed::news(tx, &marks, &scope, Some(&first.cursor), 100)?.unwrap();
+        feed::rows_of_many(tx, &scope)?;
+    }
+    Ok(())
+}
+
 fn audit_pages(tx: &impl Read) -> Done {
     let all = || audit::AuditFilter {
         limit: 10,
@@ -251,6 +271,7 @@ async fn no_statement_reads_a_table_that_grows_from_end_to_end() {
         log_ins(tx, patient, member)?;
         audit_pages(tx)?;
         contradictions(tx, patient, member)?;
+        told(tx, patient)?;
         let done = tx.audit(&Entry::new(&Actor::system(), "test.plans"))?;
         Ok::<_, StoreError>(done.with(plans(tx)?))
     });

@@ -3,6 +3,7 @@
 mod accounts;
 mod clinic;
 mod link;
+mod offline;
 mod readings;
 
 use serde_json::{Value, json};
