@@ -115,6 +115,26 @@ pub const UPLOAD_READINGS_MAX: usize = 1_000;
 pub const FOLLOWED_MAX: usize = 50;
 /// Bytes of a cursor: some 200 logs, and what a header has room for.
 pub const CURSOR_BYTES_MAX: usize = 4 * 1024;
+/// Looks of the hub that wait for slow live sessions, all together. Who is slower is told from the store.
+pub const LIVE_BATCHES_MAX: usize = 64;
+/// One in so many connections at most is a live session, so that there is room for requests.
+pub const LIVE_SHARE: usize = 2;
+/// How often the hub looks without having heard of a commit.
+pub const LIVE_LOOK_EVERY: Duration = Duration::from_millis(500);
+/// How often a live session is told that it lives: less than routers forget a connection after.
+pub const LIVE_HEARTBEAT_EVERY: Duration = Duration::from_secs(15);
+/// A client that takes nothing of what it is sent for this long is gone.
+pub const LIVE_SEND_TIMEOUT: Duration = Duration::from_secs(30);
+/// Pieces of news that are read at once for a session that missed some.
+pub const LIVE_MISSED_PAGE: usize = 200;
+/// Bytes of a message that a WebSocket client may send: it has nothing to say.
+pub const SOCKET_MESSAGE_BYTES_MAX: usize = 1024;
+/// Bytes that a WebSocket reads at once. The usual 128 KiB for each of thousands would fill the memory.
+pub const SOCKET_BUFFER_BYTES: usize = 2 * 1024;
+/// Tickets that nobody has used yet.
+pub const TICKETS_MAX: usize = 1_024;
+/// How long a ticket is good: for one connection, which begins at once.
+pub const TICKET_VALID: Duration = Duration::from_secs(30);
 /// Bytes of an answer from which on it is worth compressing.
 pub const COMPRESSED_BYTES_MIN: usize = 1024;
 /// How far ahead of the node's clock a reading may lie, milliseconds: a phone that is set to another

@@ -18,6 +18,7 @@ use islet::http::listen::{self, Kind, Listener};
 use islet::peer::identity::Identity;
 use islet::peer::join::Inheritance;
 use islet::peer::{PeerNode, links, server, tls};
+use islet::service::live::Live;
 use islet::service::mail::Mailer;
 use islet::service::replication::{self, Admission};
 use islet::service::{App, Broker, Error, Lifetimes, SessionCache, readings};
@@ -85,6 +86,7 @@ pub(crate) fn open(dir: &Path, clock: Arc<dyn Clock>) -> App {
         clock,
         random: Arc::new(SystemRandom),
         broker: Broker::default(),
+        live: Live::new(1),
         signer: Arc::new(identity(dir).signer().unwrap()),
         applying: tokio::sync::Mutex::default(),
         started: Instant::now(),

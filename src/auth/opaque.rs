@@ -36,6 +36,8 @@ pub enum Purpose {
     Refresh,
     /// Choosing a new password, `imt_...`: sent by mail.
     Recovery,
+    /// Beginning a live session once, `itk_...`.
+    Ticket,
 }
 
 impl Purpose {
@@ -43,6 +45,7 @@ impl Purpose {
         match self {
             Self::Refresh => "irt_",
             Self::Recovery => "imt_",
+            Self::Ticket => "itk_",
         }
     }
 
@@ -51,6 +54,7 @@ impl Purpose {
         match self {
             Self::Refresh => "islet 2026-01 refresh token digest",
             Self::Recovery => "islet 2026-01 recovery token digest",
+            Self::Ticket => "islet 2026-01 ticket digest",
         }
     }
 }

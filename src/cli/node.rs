@@ -10,6 +10,8 @@ use crate::auth::token::TokenKeys;
 use crate::auth::{Random, SystemRandom};
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
+use crate::limits;
+use crate::service::live::Live;
 use crate::service::mail::Mailer;
 use crate::service::{App, Broker, SessionCache, replication};
 use crate::store::{Store, StoreError, replica};
@@ -63,6 +65,7 @@ pub async fn open_at(
         clock,
         random,
         broker: Broker::default(),
+        live: Live::new(config.connections.total_max / limits::LIVE_SHARE),
         signer: Arc::new(data.signer()?),
         applying: tokio::sync::Mutex::default(),
         started: Instant::now(),

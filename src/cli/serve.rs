@@ -23,6 +23,7 @@ use crate::http::listen::{self, Bound};
 use crate::http::tls::{CertificateAuthority, TlsIdentity};
 use crate::limits;
 use crate::mail::{Patience, Postman};
+use crate::service::live;
 use crate::service::mail::Mailer;
 use crate::service::{App, Broker};
 pub(super) use listeners::Url;
@@ -158,6 +159,7 @@ async fn serve(
     ));
     let control = tokio::spawn(control.serve(node, stop.clone()));
     let postman = postman.map(|postman| tokio::spawn(postman.run(stop_mail.clone())));
+    let live = tokio::spawn(live::run(Arc::clone(&app), stop.clone()));
     tokio::spawn(known::warn(Arc::clone(&app)));
     let told = tell(&urls).map_or_else(|| ready.clone(), |text| format!("{text}\n{ready}"));
     // Nobody has to read it.
@@ -170,6 +172,9 @@ async fn serve(
     let cut = listen::serve(bound, config.connection_limits(), stop).await;
     if cut > 0 {
         tracing::warn!(cut, "connections were cut off: they took too long to stop");
+    }
+    if let Err(error) = live.await {
+        tracing::error!(%error, "the task that tells what is new failed");
     }
     if let Err(error) = control.await {
         tracing::error!(%error, "the task that answers commands failed");

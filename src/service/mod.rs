@@ -14,6 +14,7 @@ pub mod clinic;
 pub mod conflicts;
 mod error;
 pub mod invitations;
+pub mod live;
 pub mod mail;
 pub mod patients;
 mod policy;
@@ -45,6 +46,7 @@ use crate::domain::actor::Actor;
 use crate::domain::audit::{Entry, Outcome};
 use crate::store::{Audited, Lane, Store, WriteTx};
 pub use broker::Broker;
+use live::Live;
 use mail::Mailer;
 pub use session_cache::SessionCache;
 
@@ -85,6 +87,8 @@ pub struct App {
     pub random: Arc<dyn Random>,
     /// Asks other nodes for places in the queue.
     pub broker: Broker,
+    /// Tells live sessions what happens.
+    pub live: Live,
     /// The node's key, by which its log is signed.
     pub signer: Arc<Signer>,
     /// One at a time applies what waits in the logs of others.

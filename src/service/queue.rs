@@ -80,10 +80,7 @@ pub(super) fn standing_of(tx: &impl Read, patient_id: i64) -> Result<Standing, S
     let waiting = entry.filter(|entry| entry.state == QueueState::Pending);
     let position = waiting.map(|entry| queue::rank(tx, &entry)).transpose()?;
     let expected_wait_ms = match position {
-        Some(position) => {
-            let pace = queue::pace(tx, &day)?.filter(|(decided, _)| *decided >= DECIDED_MIN);
-            pace.map(|(decided, taken_ms)| taken_ms / decided * (position + 1))
-        }
+        Some(position) => wait_ms(queue::pace(tx, &day)?, position),
         None => None,
     };
     Ok(Standing {
@@ -92,6 +89,12 @@ pub(super) fn standing_of(tx: &impl Read, patient_id: i64) -> Result<Standing, S
         position,
         expected_wait_ms,
     })
+}
+
+/// How long somebody waits with so many before, by how many were accepted in how many milliseconds.
+pub(super) fn wait_ms(pace: Option<(i64, i64)>, position: i64) -> Option<i64> {
+    let (decided, taken_ms) = pace.filter(|(decided, _)| *decided >= DECIDED_MIN)?;
+    Some(taken_ms / decided * (position + 1))
 }
 
 /// The current queue day. Anyone who is logged in may know whether it is open.

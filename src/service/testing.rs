@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use islet_sync::chain::{ReplicaId, Signer};
 
+use super::live::Live;
 use super::mail::Mailer;
 use super::{App, Broker, Lifetimes, SessionCache};
 use crate::auth::SystemRandom;
@@ -69,6 +70,7 @@ pub(crate) fn app_in(dir: &Path, signer: Signer, clock: Arc<dyn Clock>) -> App {
         clock,
         random: Arc::new(SystemRandom),
         broker: Broker::default(),
+        live: Live::new(64),
         signer: Arc::new(signer),
         applying: tokio::sync::Mutex::default(),
         started: Instant::now(),

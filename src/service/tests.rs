@@ -1,6 +1,7 @@
 //! The use cases on a real store in a temporary directory.
 
 mod appointments;
+mod live;
 mod of_whom;
 mod passwords;
 mod queue;

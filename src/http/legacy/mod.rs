@@ -17,8 +17,8 @@ pub use patient::router as patient;
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::middleware::from_fn_with_state;
+use axum::{Extension, Router};
 use utoipa::Modify;
 use utoipa::openapi::OpenApi;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
@@ -26,6 +26,7 @@ use utoipa_axum::router::OpenApiRouter;
 
 use super::app::HttpOptions;
 use super::budget;
+use super::v1::Origins;
 use crate::service::App;
 
 /// Turns documented routes into a router with the description beside it.
@@ -34,6 +35,7 @@ fn build(app: &Arc<App>, options: &HttpOptions, routes: OpenApiRouter<Arc<App>>)
     let budget = options.budget.clone();
     router
         .layer(from_fn_with_state(budget, budget::answers))
+        .layer(Extension(Origins::of(options)))
         .merge(super::docs::router(&description))
 }
 

@@ -10,6 +10,7 @@ mod clinic;
 pub mod conflicts;
 mod etag;
 mod extract;
+mod live;
 mod pack;
 mod page;
 mod patients;
@@ -21,6 +22,8 @@ mod sessions;
 mod staff;
 
 use std::sync::Arc;
+
+pub use live::Origins;
 
 use axum::middleware::from_fn;
 use utoipa_axum::router::OpenApiRouter;
@@ -45,6 +48,7 @@ pub(super) fn patient() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(appointments::get_mine))
         .routes(routes!(appointments::my_resolution))
         .layer(from_fn(pack::answers))
+        .merge(live())
 }
 
 /// What staff use. Served beside the back office, under `/v1`.
@@ -79,6 +83,14 @@ pub(super) fn backoffice() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(clinic::peers))
         .routes(routes!(clinic::settings, clinic::change_settings))
         .layer(from_fn(pack::answers))
+        .merge(live())
+}
+
+fn live() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::new()
+        .routes(routes!(live::ticket))
+        .routes(routes!(live::events))
+        .routes(routes!(live::socket))
 }
 
 fn sessions() -> OpenApiRouter<Arc<App>> {

@@ -124,7 +124,7 @@ fn digest(text: &str) -> u64 {
 ///
 /// # Errors
 /// When the disk fails.
-pub fn now(tx: &impl Read, audience: u64) -> Result<Cursor, StoreError> {
+pub fn present(tx: &impl Read, audience: u64) -> Result<Cursor, StoreError> {
     let sql = "SELECT number, applied, applied_mark FROM log WHERE applied > 0";
     let mut logs: BTreeMap<u32, Reach> = all(tx, sql, [], |row| {
         let seq: i64 = row.get(1)?;
@@ -164,7 +164,7 @@ pub fn news(
     after: Option<&Cursor>,
     limit: usize,
 ) -> Result<Option<News>, StoreError> {
-    let now = now(tx, scope.audience)?;
+    let now = present(tx, scope.audience)?;
     let mut changes = Vec::new();
     let (told, behind) = match after {
         None => {

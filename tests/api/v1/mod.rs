@@ -3,6 +3,7 @@
 mod accounts;
 mod clinic;
 mod link;
+mod live;
 mod offline;
 mod readings;
 
