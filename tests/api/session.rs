@@ -3,7 +3,7 @@
 use reqwest::Method;
 use serde_json::json;
 
-use crate::support::{ADMIN, Client, Node, PATIENT};
+use crate::support::{ADMIN, Client, Node, OTHER_PATIENT, PATIENT};
 
 #[tokio::test]
 async fn a_log_in_has_the_form_that_the_app_reads() {
@@ -188,6 +188,23 @@ async fn five_failures_a_minute_and_no_more() {
     let seconds: u64 = answer.header("retry-after").parse().unwrap();
     assert!((1..=60).contains(&seconds));
     assert_eq!(answer.expect(429)["code"], "throttled");
+}
+
+#[tokio::test]
+async fn one_who_mistypes_does_not_shut_out_the_others_of_the_address() {
+    let node = Node::seeded();
+    let anonymous = node.anonymous();
+    for _ in 0..5 {
+        anonymous.token((PATIENT.0, "wrong")).await.expect(401);
+    }
+    anonymous.token(PATIENT).await.expect(429);
+    anonymous.token(OTHER_PATIENT).await.expect(200);
+    // One password on many accounts from one address: it is closed after the fifth.
+    for number in 1..5 {
+        let name = format!("5000000{number}");
+        anonymous.token((&name, "argentina")).await.expect(401);
+    }
+    anonymous.token(("50000005", "argentina")).await.expect(429);
 }
 
 #[tokio::test]
