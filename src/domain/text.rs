@@ -34,13 +34,22 @@ impl Invalid {
         }
     }
 
-    /// A Spanish sentence that needs no name of the value.
+    /// A Spanish sentence that needs no name of the value, where nobody reads English.
     #[must_use]
     pub fn sentence(spanish: impl Into<Cow<'static, str>>) -> Self {
         let spanish = spanish.into();
+        Self::sentences(spanish.clone(), spanish)
+    }
+
+    /// What to say of the value in English, and a Spanish sentence that needs no name of it.
+    #[must_use]
+    pub fn sentences(
+        english: impl Into<Cow<'static, str>>,
+        spanish: impl Into<Cow<'static, str>>,
+    ) -> Self {
         Self {
-            english: spanish.clone(),
-            spanish,
+            english: english.into(),
+            spanish: spanish.into(),
             sentence: true,
         }
     }

@@ -12,6 +12,7 @@ pub mod conflicts;
 mod error;
 pub mod invitations;
 pub mod mail;
+mod passwords;
 pub mod patients;
 mod policy;
 pub mod queue;

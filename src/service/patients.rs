@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::sessions::{choose_password, throttle_key, verify};
-use super::{App, Error, address, policy};
+use super::sessions::{settle, throttle_key};
+use super::{App, Error, address, passwords, policy};
 use crate::auth::Secret;
 use crate::auth::password::{PasswordHash, PasswordPolicy};
 use crate::auth::token::Audience;
@@ -267,7 +267,7 @@ const fn block_action(blocked: bool) -> &'static str {
 ///
 /// # Errors
 /// [`Error::WrongPassword`] when the current one is not right, [`Error::Invalid`] when the new one
-/// is not acceptable, [`Error::Throttled`] after too many wrong ones.
+/// is not acceptable or not new, [`Error::Throttled`] after too many wrong ones.
 pub async fn change_password(
     app: &Arc<App>,
     actor: &Actor,
@@ -291,23 +291,35 @@ async fn try_change_password(
         .store
         .read(move |tx| patients::login_by_id(tx, id)?.ok_or(NO_PATIENT))
         .await?;
-    check_password(&new, &[&login.dni, &login.email]).map_err(Error::invalid("new_password"))?;
-    let key = throttle_key(Audience::Patient, Some(Owner::Patient(id)), "");
+    check_password(&new, &login.names()).map_err(Error::invalid("new_password"))?;
+    let owner = Owner::Patient(id);
+    let key = throttle_key(Audience::Patient, Some(owner), "");
     let attempt = app
         .throttle
         .check(&key, address(actor), || app.monotonic_ms())
         .await?;
-    let stored = PasswordHash::parse(&login.password_hash).ok();
-    let (verified, closed) = verify(app, attempt, current, stored).await?;
-    if !verified {
+    let stored = &login.password_hash;
+    let is_right = passwords::is_stored(app, &current, stored).await?;
+    // A phone that lost the answer states the former password once more.
+    let is_repeat = !is_right
+        && passwords::just_chosen_by(app, actor.session.as_deref(), owner).await?
+        && passwords::is_stored(app, &new, stored).await?;
+    let closed = settle(app, attempt, is_right || is_repeat);
+    let entry = Entry::new(actor, "patient.change_password").on(Object::Patient, id);
+    if is_repeat {
+        return Ok(app.store.note_access(entry.detail("repeated"))?);
+    }
+    if !is_right {
         let entry = Entry::new(actor, "patient.change_password").outcome(Outcome::Denied);
         app.store.note_access(entry)?;
         app.note_closed(&Entry::new(actor, "throttle.close"), closed)?;
         return Err(Error::WrongPassword);
     }
+    if passwords::is_stored(app, &new, stored).await? {
+        return Err(passwords::unchanged());
+    }
     let hash = app.hasher.hash(&new).await?;
-    let entry = Entry::new(actor, "patient.change_password").on(Object::Patient, id);
-    choose_password(app, entry, Owner::Patient(id), login.password_hash, &hash).await
+    passwords::choose(app, entry, owner, login.password_hash, &hash).await
 }
 
 /// Blocks a patient, or lets a blocked one in again. A toggle cannot be repeated safely by what it

@@ -1,7 +1,6 @@
 //! Staff accounts: register, show, change one's own password and address, block.
 
-use super::sessions::choose_password;
-use super::{App, Error, policy};
+use super::{App, Error, passwords, policy};
 use crate::auth::Secret;
 use crate::auth::password::PasswordPolicy;
 use crate::domain::account::{Email, Username};
@@ -95,14 +94,24 @@ pub async fn list(app: &App, actor: &Actor) -> Result<Vec<Staff>, Error> {
 /// The acting member of staff chooses another password. All their other sessions end.
 ///
 /// # Errors
-/// When the password is too weak.
+/// When the password is too weak, or not new.
 pub async fn change_password(app: &App, actor: &Actor, password: Secret) -> Result<(), Error> {
     let me = me(app, actor).await?;
     check_password(&password, &[&me.username, &me.email])
         .map_err(Error::invalid("new_password"))?;
-    let hash = app.hasher.hash(&password).await?;
+    let owner = Owner::Staff(me.id);
     let entry = Entry::new(actor, "staff.change_password").on(Object::Staff, me.id);
-    choose_password(app, entry, Owner::Staff(me.id), me.password_hash, &hash).await
+    if passwords::is_stored(app, &password, &me.password_hash).await? {
+        let session = actor.session.as_deref();
+        let chosen =
+            !me.password_reset_required && passwords::just_chosen_by(app, session, owner).await?;
+        if !chosen {
+            return Err(passwords::unchanged());
+        }
+        return Ok(app.store.note_access(entry.detail("repeated"))?);
+    }
+    let hash = app.hasher.hash(&password).await?;
+    passwords::choose(app, entry, owner, me.password_hash, &hash).await
 }
 
 /// The acting member of staff chooses another address.

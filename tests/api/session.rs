@@ -243,6 +243,24 @@ async fn a_desk_code_sets_a_new_password_once() {
         .token((PATIENT.0, "otra clave 77"))
         .await
         .expect(200);
+    // The app sends a request up to four times. Nothing changes, and the answer is the same.
+    let session = Client::log_in(&node.patient_url, (PATIENT.0, "otra clave 77")).await;
+    for _ in 0..6 {
+        let again = reset(&code, "otra clave 77").await.expect(200);
+        assert_eq!(again, answer);
+    }
+    let form = [
+        ("token", code.as_str()),
+        ("new_password", "otra clave 77"),
+        ("repeated_password", "otra clave 77"),
+    ];
+    let request = anonymous.request(Method::POST, "/reset-password");
+    let page = anonymous.send(request.form(&form)).await;
+    assert!(
+        page.status == 200 && page.text.contains("fue cambiada"),
+        "{page:?}"
+    );
+    session.get("/users/me").await.expect(200);
     let again = reset(&code, "tercera clave 9").await.expect(400);
     assert!(
         again["detail"]
@@ -251,6 +269,48 @@ async fn a_desk_code_sets_a_new_password_once() {
             .to_lowercase()
             .contains("invalid")
     );
+}
+
+#[tokio::test]
+async fn a_password_is_changed_once_and_to_another() {
+    let node = Node::seeded();
+    let (patient, admin) = (node.patient().await, node.admin().await);
+    let change = json!({"current_password": PATIENT.1, "new_password": "otra clave 77"});
+    let same = json!({"current_password": PATIENT.1, "new_password": PATIENT.1});
+    let said = patient
+        .put_json("/users/me/password", &same)
+        .await
+        .expect(422);
+    let said = said["detail"][0]["msg"].as_str().unwrap();
+    assert!(said.contains("distinta de la actual"), "{said}");
+    let new = json!({"new_password": "una frase larga 1"});
+    for _ in 0..4 {
+        patient
+            .put_json("/users/me/password", &change)
+            .await
+            .expect(200);
+        admin.put_json("/admin/password", &new).await.expect(200);
+    }
+    let guess = json!({"current_password": PATIENT.1, "new_password": "tercera clave 9"});
+    patient
+        .put_json("/users/me/password", &guess)
+        .await
+        .expect(400);
+    // Somebody else of the same account has not sent that before.
+    let login = ("admin", "una frase larga 1");
+    let other = Client::log_in(&node.backoffice_url, login).await;
+    other.put_json("/admin/password", &new).await.expect(422);
+    // A code from the desk is not for keeping the old one.
+    let code = admin.post("/users/desk-code/2").await.expect(200)["code"].clone();
+    let kept = json!({"token": code, "new_password": OTHER_PATIENT.1});
+    let anonymous = node.anonymous();
+    let said = anonymous
+        .post_json("/reset-password", &kept)
+        .await
+        .expect(422);
+    let said = said["detail"][0]["msg"].as_str().unwrap();
+    assert!(said.contains("distinta de la actual"), "{said}");
+    anonymous.token(OTHER_PATIENT).await.expect(200);
 }
 
 #[tokio::test]
