@@ -326,14 +326,20 @@ fn refreshable(
     })
 }
 
-/// Ends the session of a refresh token. Unknown tokens are no error: the session is over anyway.
-/// They are not in the audit log, which anybody could fill with them.
+/// Ends the session of a refresh token, or of an access token of this audience (RFC 7009, section 2: one grant,
+/// both tokens). Unknown tokens are no error: the session is over anyway. They are not in the audit log,
+/// which anybody could fill with them.
 ///
 /// # Errors
 /// When the store cannot do it.
-pub async fn revoke(app: &App, actor: &Actor, token: &str) -> Result<(), Error> {
+pub async fn revoke(
+    app: &App,
+    actor: &Actor,
+    audience: Audience,
+    token: &str,
+) -> Result<(), Error> {
     let Ok(presented) = OpaqueToken::parse(Purpose::Refresh, token) else {
-        return Ok(());
+        return revoke_by_access(app, actor, audience, token).await;
     };
     let digest = presented.digest();
     let actor = actor.clone();
@@ -350,6 +356,27 @@ pub async fn revoke(app: &App, actor: &Actor, token: &str) -> Result<(), Error> 
         Err(Error::BadRefreshToken) => Ok(()),
         result => result,
     }
+}
+
+async fn revoke_by_access(
+    app: &App,
+    actor: &Actor,
+    audience: Audience,
+    token: &str,
+) -> Result<(), Error> {
+    let found = match match_session(app, audience, token).await {
+        Err(Error::Unauthenticated | Error::TokenExpired) => return Ok(()),
+        found => found?,
+    };
+    let actor = actor.becomes(found.who, Some(found.session_id.clone()));
+    app.store
+        .write(Lane::Essential, move |tx| {
+            if let Some(session) = sessions::by_jti(tx, &found.session_id)? {
+                sessions::revoke(tx, session)?;
+            }
+            Ok(tx.audit(&Entry::new(&actor, "session.log_out"))?)
+        })
+        .await
 }
 
 /// Who a request with this access token comes from.

@@ -110,6 +110,25 @@ async fn revoking_ends_the_session_at_once_and_can_be_repeated() {
 }
 
 #[tokio::test]
+async fn revoking_an_access_token_ends_its_session() {
+    let node = Node::seeded();
+    let anonymous = node.anonymous();
+    let tokens = anonymous.token(PATIENT).await.expect(200);
+    let access = tokens["access_token"].as_str().unwrap();
+    let client = Client::new(&node.patient_url, Some(access.to_owned()));
+    client.get("/users/me").await.expect(200);
+    // At the other port it is no token.
+    for (at, expected) in [(node.anonymous_at_backoffice(), 200), (anonymous, 401)] {
+        let form = [("token", access)];
+        let request = at.request(Method::POST, "/token/revoke").form(&form);
+        at.send(request).await.expect(200);
+        client.get("/users/me").await.expect(expected);
+    }
+    let token = tokens["refresh_token"].as_str().unwrap();
+    refresh(&node.anonymous(), token).await.expect(401);
+}
+
+#[tokio::test]
 async fn hostile_tokens_are_401() {
     let node = Node::seeded();
     let good = node.patient().await.token.unwrap();

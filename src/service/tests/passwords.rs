@@ -110,7 +110,9 @@ async fn nobody_who_was_put_out_meanwhile_changes_the_password(
     let mut change = pin!(clinic.change_password(&actor, PASSWORD));
     until_a_hash_has_begun(&clinic, change.as_mut()).await;
     match meanwhile {
-        Meanwhile::LoggedOut => sessions::revoke(app, &anonymous(), refresh.expose()).await,
+        Meanwhile::LoggedOut => {
+            sessions::revoke(app, &anonymous(), PATIENT, refresh.expose()).await
+        }
         Meanwhile::Blocked if is_staff => {
             let done = staff::set_blocked(app, &operator, "dra.paz".into(), true);
             done.await.map(drop)

@@ -66,7 +66,7 @@ impl Network {
 
     async fn log_out(&self, node: usize, tokens: &Tokens) {
         let token = tokens.refresh.expose();
-        sessions::revoke(&self.nodes[node], &anonymous(), token)
+        sessions::revoke(&self.nodes[node], &anonymous(), Audience::Patient, token)
             .await
             .unwrap();
     }
