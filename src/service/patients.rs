@@ -16,7 +16,7 @@ use crate::limits;
 use crate::store::idempotency::{self, IdempotencyKey};
 use crate::store::patients::Unique;
 use crate::store::sessions::{self, Owner};
-use crate::store::{Read, WriteTx, patients};
+use crate::store::{Lane, Read, WriteTx, patients};
 
 const NO_PATIENT: Error = Error::NotFound("User not found");
 
@@ -182,7 +182,13 @@ async fn write_patch(
 ) -> Result<Patient, Error> {
     let refusal = Entry::new(actor, "patient.update").of_patient(id);
     let actor = actor.clone();
-    app.write(refusal, move |tx| {
+    // A stolen phone must be put out with a full disk too.
+    let lane = if patch.blocked.is_some() {
+        Lane::Essential
+    } else {
+        Lane::Interactive
+    };
+    app.write_in(lane, refusal, move |tx| {
         let (before, patient) = apply(tx, id, &patch)?;
         let (action, detail) = update_entry(&patch, &before);
         let entry = Entry::new(&actor, action)
@@ -336,7 +342,7 @@ pub async fn toggle_blocked(
     policy::staff_for(app, actor, "patient.block", id)?;
     let refusal = Entry::new(actor, "patient.block").of_patient(id);
     let actor = actor.clone();
-    app.write(refusal, move |tx| {
+    app.write_in(Lane::Essential, refusal, move |tx| {
         let patient = patients::by_id(tx, id)?.ok_or(NO_PATIENT)?;
         if idempotency::find_optional(tx, key.as_ref())?.is_some() {
             let entry = Entry::new(&actor, block_action(patient.blocked)).of_patient(id);

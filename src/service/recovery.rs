@@ -143,11 +143,12 @@ pub async fn staff_code(app: &App, actor: &Actor, staff_id: i64) -> Result<DeskC
     make_code(app, actor, Owner::Staff(staff_id)).await
 }
 
+/// Essential: whoever lost their phone needs another password, with a full disk too.
 async fn make_code(app: &App, actor: &Actor, owner: Owner) -> Result<DeskCode, Error> {
     let code = DeskCode::generate(&*app.random)?;
     let (digest, actor, lifetime) = (code.digest(), actor.clone(), app.lifetimes.desk_code);
     app.store
-        .write(Lane::Interactive, move |tx| {
+        .write(Lane::Essential, move |tx| {
             let exists = match owner {
                 Owner::Patient(id) => patients::login_by_id(tx, id)?.is_some(),
                 Owner::Staff(id) => staff::by_id(tx, id)?.is_some(),

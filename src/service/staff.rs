@@ -8,6 +8,7 @@ use crate::domain::actor::{Actor, Role};
 use crate::domain::audit::{Entry, Object};
 use crate::domain::text::Invalid;
 use crate::limits;
+use crate::store::Lane;
 use crate::store::idempotency::{self, IdempotencyKey};
 use crate::store::sessions::{self, Owner};
 use crate::store::staff::{self, Staff};
@@ -148,7 +149,8 @@ pub async fn set_blocked(
     policy::admin(app, actor, "staff.block")?;
     let refusal = Entry::new(actor, "staff.block");
     let actor = actor.clone();
-    app.write(refusal, move |tx| {
+    // Essential: somebody must be put out at once, with a full disk too.
+    app.write_in(Lane::Essential, refusal, move |tx| {
         let found = staff::by_name(tx, &username)?.ok_or(NO_STAFF)?;
         let last = found.role == Some(Role::Admin) && !staff::has_other_admin(tx, found.id)?;
         if blocked && !found.blocked && last {
