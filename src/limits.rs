@@ -147,6 +147,9 @@ pub const PASSWORD_PATIENT_CHARS_MIN: usize = 6;
 /// Fewest characters of a staff password: staff see everybody's readings.
 pub const PASSWORD_STAFF_CHARS_MIN: usize = 12;
 
+/// Fewest letters of a name that a password may not be made of: shorter ones are in too many words.
+pub const PASSWORD_NAME_CHARS_MIN: usize = 4;
+
 /// Most characters of any password (NIST SP 800-63B asks for at least 64 to be accepted).
 pub const PASSWORD_CHARS_MAX: usize = 128;
 

@@ -75,7 +75,12 @@ pub async fn register(
     key: Option<IdempotencyKey>,
 ) -> Result<Patient, Error> {
     policy::staff(app, actor, "patient.create")?;
-    let names = [new.dni.as_str(), new.email.as_str()];
+    let names = [
+        new.dni.as_str(),
+        new.email.as_str(),
+        &new.name,
+        &new.surname,
+    ];
     check_password(&password, &names).map_err(Error::invalid("password"))?;
     let hash = app.hasher.hash(&password).await?;
     register_hashed(app, actor, new, &hash, false, key).await
@@ -88,7 +93,7 @@ pub async fn register(
 pub fn check_password(password: &Secret, names: &[&str]) -> Result<(), Invalid> {
     PasswordPolicy::PATIENT
         .check(password, names)
-        .map_err(|error| Invalid::sentence(error.to_string()))
+        .map_err(|error| Invalid::sentences(error.in_english(), error.to_string()))
 }
 
 /// Registers a patient whose password was hashed before and is known to be acceptable, or must be

@@ -66,7 +66,7 @@ pub async fn register(
 pub fn check_password(password: &Secret, names: &[&str]) -> Result<(), Invalid> {
     PasswordPolicy::STAFF
         .check(password, names)
-        .map_err(|error| Invalid::sentence(error.to_string()))
+        .map_err(|error| Invalid::sentences(error.in_english(), error.to_string()))
 }
 
 /// The account of the acting member of staff.

@@ -189,7 +189,7 @@ fn refusals_say_why_and_change_nothing() {
         &[&weak[..], &["--password-file", "-"]].concat(),
         "corta",
     )
-    .refused(1, "12 caracteres");
+    .refused(1, "12 characters");
     islet(&data, &weak).refused(2, "--password-file");
     islet_with(
         &data,

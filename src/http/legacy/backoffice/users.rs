@@ -119,7 +119,7 @@ pub(super) async fn create(
     JsonBody(mut body): JsonBody,
 ) -> Response {
     let new = new_patient(&mut body);
-    let names = ["dni", "email"].map(|name| body.text(name));
+    let names = ["dni", "email", "name", "surname"].map(|name| body.text(name));
     let password = body.new_password("password", |password| {
         patients::check_password(password, &names.each_ref().map(String::as_str))
     });
