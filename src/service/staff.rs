@@ -15,6 +15,14 @@ use crate::store::staff::{self, Staff};
 
 const NO_STAFF: Error = Error::NotFound("Admin not found");
 
+/// Whether the actor may register staff. Asked before anything of the request is looked at.
+///
+/// # Errors
+/// When the actor is not an admin.
+pub fn may_register(app: &App, actor: &Actor) -> Result<(), Error> {
+    policy::admin(app, actor, "staff.create")
+}
+
 /// Registers a member of staff. A repeated `key` is answered with the account that it made.
 ///
 /// # Errors
@@ -28,7 +36,7 @@ pub async fn register(
     role: Role,
     key: Option<IdempotencyKey>,
 ) -> Result<Staff, Error> {
-    policy::admin(app, actor, "staff.create")?;
+    may_register(app, actor)?;
     check_password(&password, &[username.as_str(), email.as_str()])
         .map_err(Error::invalid("password"))?;
     let hash = app.hasher.hash(&password).await?.to_stored();
