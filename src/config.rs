@@ -99,7 +99,7 @@ pub struct Tokens {
 pub struct Login {
     /// Failures of one account within the window.
     pub account_failures_max: usize,
-    /// Failures of one address within the window.
+    /// Accounts with failures of one address within the window.
     pub address_failures_max: usize,
     /// How long a failure counts.
     pub window_s: u32,

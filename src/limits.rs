@@ -191,6 +191,9 @@ pub const PASSWORD_PATIENT_CHARS_MIN: usize = 6;
 /// Fewest characters of a staff password: staff see everybody's readings.
 pub const PASSWORD_STAFF_CHARS_MIN: usize = 12;
 
+/// Fewest letters of a name that a password may not be made of: shorter ones are in too many words.
+pub const PASSWORD_NAME_CHARS_MIN: usize = 4;
+
 /// Most characters of any password (NIST SP 800-63B asks for at least 64 to be accepted).
 pub const PASSWORD_CHARS_MAX: usize = 128;
 
@@ -216,16 +219,25 @@ pub const SESSION_KEPT: Duration = Duration::from_secs(90 * 24 * 3600);
 /// once, twice more while those linger, and keep the first answer.
 pub const REFRESH_SIBLINGS_MAX: u32 = 32;
 
-/// Recovery links of one account that work at once: more than can be asked for while one lives (five a
+/// Recovery links of one account that work at once: more than can be asked for while one lives (one a
 /// minute for 15 minutes), so that nobody can make those of others worthless by asking for more.
 pub const RECOVERY_MAILS_MAX: u32 = 128;
+
+/// Recovery mails of one account in `LOGIN_WINDOW`. The app sends a request up to four times when it does
+/// not hear the answer, which takes it a minute.
+pub const RECOVERY_MAILS_A_WINDOW_MAX: usize = 1;
+
+/// How long whoever has chosen another password, and does not know the current one that they state, is taken
+/// for a phone that sends its request again: four times with a time-out of 30 s, and some patience.
+pub const PASSWORD_REPEAT: Duration = Duration::from_secs(5 * 60);
 
 // ---- Log-in attempts ----------------------------------------------------------------------
 
 /// Failed log-ins that one account may have in `LOGIN_WINDOW`.
 pub const LOGIN_ACCOUNT_FAILURES_MAX: usize = 5;
 
-/// Failed log-ins that one address may have in `LOGIN_WINDOW`.
+/// Accounts on which one address may have failed log-ins in `LOGIN_WINDOW`. Not failed log-ins: a clinic behind
+/// one address would be shut out by a single person who mistypes.
 pub const LOGIN_ADDRESS_FAILURES_MAX: usize = 5;
 
 /// How long a failed log-in counts.

@@ -1,4 +1,5 @@
-//! The throttle of log-ins: so many *failed* ones a minute for an account and for an address.
+//! The throttle of log-ins: so many *failed* ones a minute for an account, and so many accounts with
+//! failed ones for an address.
 //!
 //! (OWASP Authentication Cheat Sheet, "Login Throttling"; NIST SP 800-63B-4 section 3.2.2.)
 //! A right password never counts and is never refused for what others do right: a waiting room may
@@ -9,8 +10,11 @@
 //! there are `limit` failures they are refused. Since the node computes only two hashes at once,
 //! five at a time make nobody wait longer than the hashing itself would.
 //!
-//! * A success forgives the account's failures, not the address's: with an account of one's own one
-//!   could otherwise guess those of others without end.
+//! * An address answers for accounts, not for attempts: a whole clinic may share it, and one person who
+//!   mistypes five times must not shut the door on the others. Whoever tries a common password on many
+//!   accounts is stopped at the sixth; with five accounts, by the limit of each.
+//! * A success forgives the account's failures, and what the address answers for because of it; not
+//!   the other accounts: with one of one's own one could otherwise guess those of others without end.
 //! * An attempt that ends without a verdict (the node was busy) counts for nothing: its caller has
 //!   learnt nothing. So that nobody spends the node's hashes by hanging up, check the password and
 //!   record the outcome in a task that goes on when the connection is closed.
@@ -34,7 +38,7 @@ mod windows;
 
 use crate::limits::{
     LOGIN_ACCOUNT_FAILURES_MAX, LOGIN_ADDRESS_FAILURES_MAX, LOGIN_KEYS_MAX, LOGIN_WAIT_MAX,
-    LOGIN_WAITERS_MAX, LOGIN_WINDOW,
+    LOGIN_WAITERS_MAX, LOGIN_WINDOW, RECOVERY_MAILS_A_WINDOW_MAX,
 };
 use windows::{Admission, Keys, Windows};
 
@@ -55,8 +59,10 @@ pub enum Tried {
 pub struct ThrottleLimits {
     /// Failures of one account within the window.
     pub account_failures: usize,
-    /// Failures of one address within the window.
+    /// Accounts with failures of one address within the window.
     pub address_failures: usize,
+    /// Recovery mails of one account within the window.
+    pub account_mails: usize,
     /// How long a failure counts.
     pub window_ms: u64,
     /// Accounts, and addresses, that are remembered.
@@ -72,6 +78,7 @@ impl Default for ThrottleLimits {
         Self {
             account_failures: LOGIN_ACCOUNT_FAILURES_MAX,
             address_failures: LOGIN_ADDRESS_FAILURES_MAX,
+            account_mails: RECOVERY_MAILS_A_WINDOW_MAX,
             window_ms: LOGIN_WINDOW.as_secs() * 1_000,
             keys: LOGIN_KEYS_MAX,
             waiters: LOGIN_WAITERS_MAX,
@@ -206,7 +213,7 @@ impl Attempt {
             .with_windows(|windows| windows.record_failure(self.keys, now_ms))
     }
 
-    /// The password was right: forgives the account's earlier failures.
+    /// The password was right: forgives the earlier failures of this account.
     pub fn record_success(self) {
         self.throttle
             .with_windows(|windows| windows.forgive_account(self.keys));

@@ -1,4 +1,4 @@
-//! Texts that people type: trimmed, bounded, without control characters.
+//! Texts that people type: trimmed, bounded, without characters that act on those around them.
 
 use std::borrow::Cow;
 
@@ -34,13 +34,22 @@ impl Invalid {
         }
     }
 
-    /// A Spanish sentence that needs no name of the value.
+    /// A Spanish sentence that needs no name of the value, where nobody reads English.
     #[must_use]
     pub fn sentence(spanish: impl Into<Cow<'static, str>>) -> Self {
         let spanish = spanish.into();
+        Self::sentences(spanish.clone(), spanish)
+    }
+
+    /// What to say of the value in English, and a Spanish sentence that needs no name of it.
+    #[must_use]
+    pub fn sentences(
+        english: impl Into<Cow<'static, str>>,
+        spanish: impl Into<Cow<'static, str>>,
+    ) -> Self {
         Self {
-            english: spanish.clone(),
-            spanish,
+            english: english.into(),
+            spanish: spanish.into(),
             sentence: true,
         }
     }
@@ -60,7 +69,8 @@ impl Invalid {
 /// A required line of text, trimmed.
 ///
 /// # Errors
-/// When it is empty, over [`SHORT_CHARS_MAX`] characters, or holds control characters.
+/// When it is empty, over [`SHORT_CHARS_MAX`] characters, or holds control characters, those that turn the
+/// direction of writing among them: a name must not rearrange the line that it is shown in.
 pub fn line(value: &str) -> Result<String, Invalid> {
     let value = value.trim();
     if value.is_empty() {
@@ -78,7 +88,14 @@ pub fn paragraph(value: &str) -> Result<String, Invalid> {
 }
 
 fn bounded(value: &str, chars_max: usize, lines: bool) -> Result<String, Invalid> {
-    let allowed = |c: char| !c.is_control() || (lines && matches!(c, '\n' | '\r' | '\t'));
+    let allowed = |c: char| match c {
+        '\n' | '\r' | '\t' => lines,
+        // Separators of lines, and what turns the direction (UAX #9, section 2). Notes keep what they were
+        // pasted with.
+        '\u{2028}' | '\u{2029}' | '\u{61c}' | '\u{200e}' | '\u{200f}' => lines,
+        '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => lines,
+        other => !other.is_control(),
+    };
     if !value.chars().all(allowed) {
         return Err(Invalid::new(
             "must not contain control characters",
@@ -104,6 +121,15 @@ mod tests {
         assert!(line(" \t ").is_err());
         assert!(line("a\0b").is_err());
         assert!(line("a\nb").is_err());
+        for turned in [
+            "Ana\u{202e}zaP",
+            "\u{2066}Ana",
+            "A\u{200f}na",
+            "A\u{2028}na",
+        ] {
+            assert!(line(turned).is_err(), "{turned:?}");
+            assert!(paragraph(turned).is_ok(), "{turned:?}");
+        }
         assert!(line(&"ñ".repeat(SHORT_CHARS_MAX)).is_ok());
         assert!(line(&"ñ".repeat(SHORT_CHARS_MAX + 1)).is_err());
     }

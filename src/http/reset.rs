@@ -76,7 +76,7 @@ pub fn style() -> Router {
 
 /// The form was sent.
 pub(super) async fn submit(
-    app: &App,
+    app: &Arc<App>,
     actor: &Actor,
     clinic: &Clinic,
     mut form: Fields,

@@ -16,6 +16,7 @@ mod error;
 pub mod invitations;
 pub mod live;
 pub mod mail;
+mod passwords;
 pub mod patients;
 mod policy;
 pub mod queue;

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::sessions::{choose_password, throttle_key, verify};
-use super::{App, Error, Expectation, address, policy};
+use super::sessions::{settle, throttle_key};
+use super::{App, Error, Expectation, address, passwords, policy};
 use crate::auth::Secret;
 use crate::auth::password::{PasswordHash, PasswordPolicy};
 use crate::auth::token::Audience;
@@ -17,7 +17,7 @@ use crate::limits;
 use crate::store::idempotency::{self, IdempotencyKey};
 use crate::store::patients::Unique;
 use crate::store::sessions::{self, Owner};
-use crate::store::{Read, WriteTx, patients};
+use crate::store::{Lane, Read, WriteTx, patients};
 
 const NO_PATIENT: Error = Error::NotFound("User not found");
 
@@ -114,7 +114,12 @@ pub async fn register(
     key: Option<IdempotencyKey>,
 ) -> Result<Patient, Error> {
     policy::staff(app, actor, "patient.create")?;
-    let names = [new.dni.as_str(), new.email.as_str()];
+    let names = [
+        new.dni.as_str(),
+        new.email.as_str(),
+        &new.name,
+        &new.surname,
+    ];
     check_password(&password, &names).map_err(Error::invalid("password"))?;
     let hash = app.hasher.hash(&password).await?;
     register_hashed(app, actor, new, &hash, false, key).await
@@ -127,7 +132,7 @@ pub async fn register(
 pub fn check_password(password: &Secret, names: &[&str]) -> Result<(), Invalid> {
     PasswordPolicy::PATIENT
         .check(password, names)
-        .map_err(|error| Invalid::sentence(error.to_string()))
+        .map_err(|error| Invalid::sentences(error.in_english(), error.to_string()))
 }
 
 /// Registers a patient whose password was hashed before and is known to be acceptable, or must be
@@ -229,7 +234,13 @@ async fn write_patch(
 ) -> Result<Patient, Error> {
     let refusal = Entry::new(actor, "patient.update").of_patient(id);
     let actor = actor.clone();
-    app.write(refusal, move |tx| {
+    // A stolen phone must be put out with a full disk too.
+    let lane = if patch.blocked.is_some() {
+        Lane::Essential
+    } else {
+        Lane::Interactive
+    };
+    app.write_in(lane, refusal, move |tx| {
         Error::unless_expected(expected, &patients::by_id(tx, id)?.ok_or(NO_PATIENT)?)?;
         let (before, patient) = apply(tx, id, &patch)?;
         let (action, detail) = update_entry(&patch, &before);
@@ -315,7 +326,7 @@ const fn block_action(blocked: bool) -> &'static str {
 ///
 /// # Errors
 /// [`Error::WrongPassword`] when the current one is not right, [`Error::Invalid`] when the new one
-/// is not acceptable, [`Error::Throttled`] after too many wrong ones.
+/// is not acceptable or not new, [`Error::Throttled`] after too many wrong ones.
 pub async fn change_password(
     app: &Arc<App>,
     actor: &Actor,
@@ -339,23 +350,35 @@ async fn try_change_password(
         .store
         .read(move |tx| patients::login_by_id(tx, id)?.ok_or(NO_PATIENT))
         .await?;
-    check_password(&new, &[&login.dni, &login.email]).map_err(Error::invalid("new_password"))?;
-    let key = throttle_key(Audience::Patient, Some(Owner::Patient(id)), "");
+    check_password(&new, &login.names()).map_err(Error::invalid("new_password"))?;
+    let owner = Owner::Patient(id);
+    let key = throttle_key(Audience::Patient, Some(owner), "");
     let attempt = app
         .throttle
         .check(&key, address(actor), || app.monotonic_ms())
         .await?;
-    let stored = PasswordHash::parse(&login.password_hash).ok();
-    let (verified, closed) = verify(app, attempt, current, stored).await?;
-    if !verified {
+    let stored = &login.password_hash;
+    let is_right = passwords::is_stored(app, &current, stored).await?;
+    // A phone that lost the answer states the former password once more.
+    let is_repeat = !is_right
+        && passwords::just_chosen_by(app, actor.session.as_deref(), owner).await?
+        && passwords::is_stored(app, &new, stored).await?;
+    let closed = settle(app, attempt, is_right || is_repeat);
+    let entry = Entry::new(actor, "patient.change_password").on(Object::Patient, id);
+    if is_repeat {
+        return Ok(app.store.note_access(entry.detail("repeated"))?);
+    }
+    if !is_right {
         let entry = Entry::new(actor, "patient.change_password").outcome(Outcome::Denied);
         app.store.note_access(entry)?;
         app.note_closed(&Entry::new(actor, "throttle.close"), closed)?;
         return Err(Error::WrongPassword);
     }
+    if passwords::is_stored(app, &new, stored).await? {
+        return Err(passwords::unchanged());
+    }
     let hash = app.hasher.hash(&new).await?;
-    let entry = Entry::new(actor, "patient.change_password").on(Object::Patient, id);
-    choose_password(app, entry, Owner::Patient(id), login.password_hash, &hash).await
+    passwords::choose(app, entry, owner, login.password_hash, &hash).await
 }
 
 /// Blocks a patient, or lets a blocked one in again. A toggle cannot be repeated safely by what it
@@ -372,7 +395,7 @@ pub async fn toggle_blocked(
     policy::staff_for(app, actor, "patient.block", id)?;
     let refusal = Entry::new(actor, "patient.block").of_patient(id);
     let actor = actor.clone();
-    app.write(refusal, move |tx| {
+    app.write_in(Lane::Essential, refusal, move |tx| {
         let patient = patients::by_id(tx, id)?.ok_or(NO_PATIENT)?;
         if idempotency::find_optional(tx, key.as_ref())?.is_some() {
             let entry = Entry::new(&actor, block_action(patient.blocked)).of_patient(id);

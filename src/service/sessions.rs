@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use super::passwords::{self, credentials};
 use super::session_cache::{self, CachedSession};
 use super::{App, Error, address};
 use crate::auth::Secret;
@@ -18,7 +19,7 @@ use crate::domain::audit::{Entry, Object, Outcome};
 use crate::domain::time::Timestamp;
 use crate::limits;
 use crate::store::sessions::{self, Owner, Presented, SessionStatus};
-use crate::store::{Lane, Read, WriteTx, members, patients, staff};
+use crate::store::{Lane, Read, members, patients, staff};
 
 /// What a log-in or refresh hands out.
 #[derive(Clone, Debug)]
@@ -143,13 +144,16 @@ pub(super) async fn verify(
     stored: Option<PasswordHash>,
 ) -> Result<(bool, Closed), Error> {
     let verified = app.hasher.verify(password, stored).await?;
-    let closed = if verified {
+    Ok((verified, settle(app, attempt, verified)))
+}
+
+/// Counts the outcome of an attempt.
+pub(super) fn settle(app: &App, attempt: Attempt, verified: bool) -> Closed {
+    if verified {
         attempt.record_success();
-        Closed::default()
-    } else {
-        attempt.record_failure(app.monotonic_ms())
-    };
-    Ok((verified, closed))
+        return Closed::default();
+    }
+    attempt.record_failure(app.monotonic_ms())
 }
 
 async fn find(app: &App, audience: Audience, name: String) -> Result<Option<Account>, Error> {
@@ -195,7 +199,7 @@ async fn begin(
             }
             if let Some(hash) = rehashed {
                 // A password that the weak legacy hash protected is used once more, then replaced.
-                store_password(
+                passwords::store(
                     tx,
                     owner,
                     &hash.to_stored(),
@@ -209,68 +213,6 @@ async fn begin(
     let generation = FamilyState::begin(0).generation;
     let session = (session, generation);
     tokens(app, audience, owner, account.subject, session, &refresh)
-}
-
-/// The password hash of an account, and whether it is blocked.
-fn credentials(tx: &impl Read, owner: Owner) -> Result<Option<(String, bool)>, Error> {
-    Ok(match owner {
-        Owner::Patient(id) => {
-            patients::login_by_id(tx, id)?.map(|it| (it.password_hash, it.blocked))
-        }
-        Owner::Staff(id) => {
-            staff::by_id(tx, id)?.map(|it| (it.password_hash, it.blocked || it.role.is_none()))
-        }
-    })
-}
-
-/// Replaces the password of the acting account and ends its other sessions. `former` is the hash
-/// that the request was checked against.
-///
-/// # Errors
-/// [`Error::Unauthenticated`] when the session has ended or the account was blocked since the
-/// request came in, [`Error::Busy`] when somebody else has replaced the password.
-pub(super) async fn choose_password(
-    app: &App,
-    entry: Entry,
-    owner: Owner,
-    former: String,
-    hash: &PasswordHash,
-) -> Result<(), Error> {
-    let (hash, refusal) = (hash.to_stored(), entry.clone());
-    let write = app.store.write(Lane::Interactive, move |tx| {
-        // Looked at again: a hash takes long, and who is put out meanwhile must stay out.
-        let session = entry.actor.session.as_deref().unwrap_or_default();
-        let status = sessions::status(tx, session)?.filter(|it| !it.revoked && it.owner == owner);
-        match credentials(tx, owner)? {
-            Some((stored, false)) if status.is_some() && stored == former => {}
-            Some((_, false)) if status.is_some() => return Err(Error::Busy),
-            _ => return Err(Error::Unauthenticated),
-        }
-        store_password(tx, owner, &hash, false)?;
-        sessions::revoke_all(tx, owner, Some(session))?;
-        Ok(tx.audit(&entry)?)
-    });
-    let result = write.await;
-    if matches!(result, Err(Error::Unauthenticated)) {
-        let refusal = refusal.outcome(Outcome::Denied);
-        app.store
-            .note_access(refusal.detail("the session has ended"))?;
-    }
-    result
-}
-
-/// Stores a new password hash of either kind of account.
-pub(super) fn store_password(
-    tx: &mut WriteTx<'_>,
-    owner: Owner,
-    hash: &str,
-    reset_required: bool,
-) -> Result<(), Error> {
-    match owner {
-        Owner::Patient(id) => patients::set_password(tx, id, hash, reset_required)?,
-        Owner::Staff(id) => staff::set_password(tx, id, hash, reset_required)?,
-    }
-    Ok(())
 }
 
 async fn note_refusal(app: &App, entry: Entry) -> Result<(), Error> {
@@ -384,14 +326,20 @@ fn refreshable(
     })
 }
 
-/// Ends the session of a refresh token. Unknown tokens are no error: the session is over anyway.
-/// They are not in the audit log, which anybody could fill with them.
+/// Ends the session of a refresh token, or of an access token of this audience (RFC 7009, section 2: one grant,
+/// both tokens). Unknown tokens are no error: the session is over anyway. They are not in the audit log,
+/// which anybody could fill with them.
 ///
 /// # Errors
 /// When the store cannot do it.
-pub async fn revoke(app: &App, actor: &Actor, token: &str) -> Result<(), Error> {
+pub async fn revoke(
+    app: &App,
+    actor: &Actor,
+    audience: Audience,
+    token: &str,
+) -> Result<(), Error> {
     let Ok(presented) = OpaqueToken::parse(Purpose::Refresh, token) else {
-        return Ok(());
+        return revoke_by_access(app, actor, audience, token).await;
     };
     let digest = presented.digest();
     let actor = actor.clone();
@@ -408,6 +356,27 @@ pub async fn revoke(app: &App, actor: &Actor, token: &str) -> Result<(), Error> 
         Err(Error::BadRefreshToken) => Ok(()),
         result => result,
     }
+}
+
+async fn revoke_by_access(
+    app: &App,
+    actor: &Actor,
+    audience: Audience,
+    token: &str,
+) -> Result<(), Error> {
+    let found = match match_session(app, audience, token).await {
+        Err(Error::Unauthenticated | Error::TokenExpired) => return Ok(()),
+        found => found?,
+    };
+    let actor = actor.becomes(found.who, Some(found.session_id.clone()));
+    app.store
+        .write(Lane::Essential, move |tx| {
+            if let Some(session) = sessions::by_jti(tx, &found.session_id)? {
+                sessions::revoke(tx, session)?;
+            }
+            Ok(tx.audit(&Entry::new(&actor, "session.log_out"))?)
+        })
+        .await
 }
 
 /// Who a request with this access token comes from.

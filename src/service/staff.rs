@@ -1,7 +1,6 @@
 //! Staff accounts: register, show, change one's own password and address, block.
 
-use super::sessions::choose_password;
-use super::{App, Error, policy};
+use super::{App, Error, passwords, policy};
 use crate::auth::Secret;
 use crate::auth::password::PasswordPolicy;
 use crate::domain::account::{Email, Username};
@@ -9,12 +8,21 @@ use crate::domain::actor::{Actor, Role};
 use crate::domain::audit::{Entry, Object};
 use crate::domain::text::Invalid;
 use crate::limits;
+use crate::store::Lane;
 use crate::store::idempotency::{self, IdempotencyKey};
 use crate::store::sessions::{self, Owner};
 use crate::store::staff::{self, Staff};
 use crate::store::{StoreError, WriteTx};
 
 const NO_STAFF: Error = Error::NotFound("Admin not found");
+
+/// Whether the actor may register staff. Asked before anything of the request is looked at.
+///
+/// # Errors
+/// When the actor is not an admin.
+pub fn may_register(app: &App, actor: &Actor) -> Result<(), Error> {
+    policy::admin(app, actor, "staff.create")
+}
 
 /// Registers a member of staff. A repeated `key` is answered with the account that it made.
 ///
@@ -29,7 +37,7 @@ pub async fn register(
     role: Role,
     key: Option<IdempotencyKey>,
 ) -> Result<Staff, Error> {
-    policy::admin(app, actor, "staff.create")?;
+    may_register(app, actor)?;
     check_password(&password, &[username.as_str(), email.as_str()])
         .map_err(Error::invalid("password"))?;
     let hash = app.hasher.hash(&password).await?.to_stored();
@@ -67,7 +75,7 @@ pub async fn register(
 pub fn check_password(password: &Secret, names: &[&str]) -> Result<(), Invalid> {
     PasswordPolicy::STAFF
         .check(password, names)
-        .map_err(|error| Invalid::sentence(error.to_string()))
+        .map_err(|error| Invalid::sentences(error.in_english(), error.to_string()))
 }
 
 /// The account of the acting member of staff.
@@ -96,14 +104,24 @@ pub async fn list(app: &App, actor: &Actor) -> Result<Vec<Staff>, Error> {
 /// The acting member of staff chooses another password. All their other sessions end.
 ///
 /// # Errors
-/// When the password is too weak.
+/// When the password is too weak, or not new.
 pub async fn change_password(app: &App, actor: &Actor, password: Secret) -> Result<(), Error> {
     let me = me(app, actor).await?;
     check_password(&password, &[&me.username, &me.email])
         .map_err(Error::invalid("new_password"))?;
-    let hash = app.hasher.hash(&password).await?;
+    let owner = Owner::Staff(me.id);
     let entry = Entry::new(actor, "staff.change_password").on(Object::Staff, me.id);
-    choose_password(app, entry, Owner::Staff(me.id), me.password_hash, &hash).await
+    if passwords::is_stored(app, &password, &me.password_hash).await? {
+        let session = actor.session.as_deref();
+        let chosen =
+            !me.password_reset_required && passwords::just_chosen_by(app, session, owner).await?;
+        if !chosen {
+            return Err(passwords::unchanged());
+        }
+        return Ok(app.store.note_access(entry.detail("repeated"))?);
+    }
+    let hash = app.hasher.hash(&password).await?;
+    passwords::choose(app, entry, owner, me.password_hash, &hash).await
 }
 
 /// The acting member of staff chooses another address.
@@ -162,7 +180,8 @@ async fn block(
     policy::admin(app, actor, "staff.block")?;
     let refusal = Entry::new(actor, "staff.block");
     let actor = actor.clone();
-    app.write(refusal, move |tx| {
+    // Essential: somebody must be put out at once, with a full disk too.
+    app.write_in(Lane::Essential, refusal, move |tx| {
         let found = find(tx)?.ok_or(NO_STAFF)?;
         let last = found.role == Some(Role::Admin) && !staff::has_other_admin(tx, found.id)?;
         if blocked && !found.blocked && last {

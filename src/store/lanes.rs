@@ -19,8 +19,8 @@ use crate::limits;
 pub enum Lane {
     /// A person.
     Interactive,
-    /// A person, and it must be possible with a full disk too: logging in and out, refusals. Small
-    /// writes only.
+    /// A person, and it must be possible with a full disk too: logging in and out, putting somebody out, another
+    /// password, refusals. Small writes only.
     Essential,
     /// A machine with much to write.
     Bulk,

@@ -51,7 +51,7 @@ mod schema;
 pub mod sessions;
 pub mod settings;
 mod snapshot;
-mod space;
+pub mod space;
 pub mod staff;
 mod twins;
 mod tx;

@@ -26,6 +26,10 @@ pub struct PatientLogin {
     pub id: i64,
     /// Log-in name.
     pub dni: String,
+    /// Given name.
+    pub name: String,
+    /// Family name.
+    pub surname: String,
     /// Where recovery mails go.
     pub email: String,
     /// Whether the account may not be used.
@@ -34,6 +38,14 @@ pub struct PatientLogin {
     pub password_hash: String,
     /// Whether the owner must choose another password first.
     pub password_reset_required: bool,
+}
+
+impl PatientLogin {
+    /// What a password must not tell.
+    #[must_use]
+    pub fn names(&self) -> [&str; 4] {
+        [&self.dni, &self.email, &self.name, &self.surname]
+    }
 }
 
 /// Inserts a patient and their counters.
@@ -244,7 +256,7 @@ fn login_where(
     value: impl rusqlite::ToSql,
 ) -> Result<Option<PatientLogin>, StoreError> {
     let sql = format!(
-        "SELECT id, dni, email, blocked, password_hash, password_reset_required
+        "SELECT id, dni, email, blocked, password_hash, password_reset_required, name, surname
          FROM patient WHERE {column} = ? ORDER BY id LIMIT 1"
     );
     let found = one(tx, &sql, [value], |row| {
@@ -255,6 +267,8 @@ fn login_where(
             blocked: row.get(3)?,
             password_hash: row.get(4)?,
             password_reset_required: row.get(5)?,
+            name: row.get(6)?,
+            surname: row.get(7)?,
         })
     })?;
     // Whoever was registered twice may use either e-mail address with its password, and is one patient.

@@ -1,7 +1,7 @@
 //! Recovery links (mail) and one-time codes (handed out at the desk). Holds digests, never codes.
 //!
 //! A code of the desk is replicated and works at every node; a link works at the node that mailed it. Both are
-//! worthless once the account's access epoch has moved on, wherever that was: so whoever uses one, or
+//! spent once the account's access epoch has moved on, wherever that was: so whoever uses one, or
 //! chooses another password, uses all of them up.
 
 use rusqlite::params;
@@ -76,11 +76,22 @@ pub fn add_code(
     Ok(())
 }
 
-/// A link or code that was not used up: whose it is, and until when it is valid.
+/// A link or code that was given out and is remembered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// Whose it is.
+    pub owner: Owner,
+    /// Until when it counts.
+    pub expires_at: Timestamp,
+    /// Whether it was used, or lost its worth because another was used or the account was blocked.
+    pub is_spent: bool,
+}
+
+/// Looks up a link or a code. A code that a newer one has replaced is none.
 ///
 /// # Errors
 /// When the disk fails.
-pub fn find(tx: &impl Read, digest: &[u8; 32]) -> Result<Option<(Owner, Timestamp)>, StoreError> {
+pub fn find(tx: &impl Read, digest: &[u8; 32]) -> Result<Option<Found>, StoreError> {
     let link =
         "SELECT patient_id, staff_id, expires_at, access_epoch FROM recovery WHERE digest = ?";
     let code = "SELECT patient_id, staff_id, expires_at, access_epoch FROM desk_code c
@@ -99,6 +110,9 @@ pub fn find(tx: &impl Read, digest: &[u8; 32]) -> Result<Option<(Owner, Timestam
     let Some((owner, expires_at, epoch)) = found else {
         return Ok(None);
     };
-    let is_good = epoch >= access_epoch(tx, owner)?;
-    Ok(is_good.then_some((owner, expires_at)))
+    Ok(Some(Found {
+        owner,
+        expires_at,
+        is_spent: epoch < access_epoch(tx, owner)?,
+    }))
 }

@@ -288,6 +288,38 @@ pub fn replace_siblings(
     Ok(())
 }
 
+/// The row of a session, by what access tokens call it.
+///
+/// # Errors
+/// When the disk fails.
+pub fn by_jti(tx: &impl Read, jti: &str) -> Result<Option<i64>, StoreError> {
+    let sql = "SELECT id FROM session WHERE jti = ? ORDER BY id LIMIT 1";
+    one(tx, sql, [jti], |row| row.get(0))
+}
+
+/// When the bearer of a good session chose the account's present password; none when somebody else did, or nobody
+/// since the session began. Of the older sessions, only that of whoever chooses another password goes on
+/// ([`revoke_all`]).
+///
+/// # Errors
+/// When the disk fails.
+pub fn password_chosen_at(
+    tx: &impl Read,
+    jti: &str,
+    owner: Owner,
+) -> Result<Option<Timestamp>, StoreError> {
+    let sql = format!(
+        "SELECT s.access_epoch FROM session s {WITH_ACCOUNT} WHERE s.id = ? AND s.{} = ?
+         AND NOT ({IS_OVER}) AND s.created_at < s.access_epoch",
+        owner.column()
+    );
+    let (_, id) = owner.account();
+    let Some(session) = by_jti(tx, jti)? else {
+        return Ok(None);
+    };
+    one(tx, &sql, [session, id], |row| row.get(0).map(Timestamp))
+}
+
 /// Ends one session, once and for all.
 ///
 /// # Errors
@@ -302,7 +334,7 @@ pub fn revoke(tx: &mut WriteTx<'_>, session: i64) -> Result<(), StoreError> {
 }
 
 /// Ends all sessions and recovery codes of an account, but for the session `except`: also those that another
-/// node gives out before it knows of this.
+/// node gives out before it knows of this. The codes stay until they expire, spent: one of them may be sent again.
 ///
 /// # Errors
 /// When the disk fails.
@@ -315,10 +347,7 @@ pub fn revoke_all(
     let next = tx.now().0.max(epoch.saturating_add(1));
     let (entity, id) = owner.account();
     tx.update(entity, id, &[("access_epoch", next.into())])?;
-    let forget = format!("DELETE FROM recovery WHERE {} = ?", owner.column());
-    tx.local(&forget, [id])?;
-    let sql = "SELECT id FROM session WHERE jti = ? ORDER BY id LIMIT 1";
-    let kept = except.map(|jti| one(tx, sql, [jti], |row| row.get(0)));
+    let kept = except.map(|jti| by_jti(tx, jti));
     if let Some(kept) = kept.transpose()?.flatten() {
         tx.update(&SESSION, kept, &[("access_epoch", next.into())])?;
     }

@@ -1,7 +1,7 @@
 //! What happens when the disk is full.
 //!
 //! A ballast file takes up [`limits::BALLAST_BYTES`]. When SQLite finds the disk full, the ballast
-//! is deleted, ordinary writes are refused, and log-outs and audit entries go on in the space that
+//! is deleted, ordinary writes are refused, and log-outs, blocks and audit entries go on in the space that
 //! it leaves. Once there is room again, the ballast is put back first.
 //!
 //! Must never: stop the node because the ballast cannot be made; delete anything else.
@@ -15,6 +15,17 @@ use crate::limits::BALLAST_BYTES;
 
 /// The ballast in a data directory.
 const BALLAST_FILE: &str = "ballast";
+
+/// Free bytes that a disk which was full must have before ordinary writes go on: the ballast and as much again.
+pub const ROOM_BYTES: u64 = 2 * BALLAST_BYTES;
+
+/// Whether the ballast of a data directory is there: without it, the disk was full and still is, or the
+/// ballast could not be made.
+#[must_use]
+pub fn has_ballast(dir: &Path) -> bool {
+    std::fs::metadata(dir.join(BALLAST_FILE))
+        .is_ok_and(|found| found.is_file() && found.len() >= BALLAST_BYTES)
+}
 
 /// Whether writes find room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,9 +50,7 @@ impl Space {
             dir: dir.to_owned(),
             full: AtomicBool::new(false),
         };
-        let present = std::fs::metadata(space.ballast())
-            .is_ok_and(|found| found.is_file() && found.len() >= BALLAST_BYTES);
-        if !present && space.has_room() {
+        if !has_ballast(dir) && space.has_room() {
             space.put_ballast();
         }
         space
@@ -89,10 +98,9 @@ impl Space {
         self.dir.join(BALLAST_FILE)
     }
 
-    /// Room for the ballast and as much again.
     fn has_room(&self) -> bool {
         rustix::fs::statvfs(&self.dir)
-            .is_ok_and(|disk| disk.f_bavail.saturating_mul(disk.f_frsize) >= 2 * BALLAST_BYTES)
+            .is_ok_and(|disk| disk.f_bavail.saturating_mul(disk.f_frsize) >= ROOM_BYTES)
     }
 
     fn put_ballast(&self) -> bool {

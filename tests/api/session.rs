@@ -3,7 +3,7 @@
 use reqwest::Method;
 use serde_json::json;
 
-use crate::support::{ADMIN, Client, Node, PATIENT};
+use crate::support::{ADMIN, Client, Node, OTHER_PATIENT, PATIENT};
 
 #[tokio::test]
 async fn a_log_in_has_the_form_that_the_app_reads() {
@@ -110,6 +110,25 @@ async fn revoking_ends_the_session_at_once_and_can_be_repeated() {
 }
 
 #[tokio::test]
+async fn revoking_an_access_token_ends_its_session() {
+    let node = Node::seeded();
+    let anonymous = node.anonymous();
+    let tokens = anonymous.token(PATIENT).await.expect(200);
+    let access = tokens["access_token"].as_str().unwrap();
+    let client = Client::new(&node.patient_url, Some(access.to_owned()));
+    client.get("/users/me").await.expect(200);
+    // At the other port it is no token.
+    for (at, expected) in [(node.anonymous_at_backoffice(), 200), (anonymous, 401)] {
+        let form = [("token", access)];
+        let request = at.request(Method::POST, "/token/revoke").form(&form);
+        at.send(request).await.expect(200);
+        client.get("/users/me").await.expect(expected);
+    }
+    let token = tokens["refresh_token"].as_str().unwrap();
+    refresh(&node.anonymous(), token).await.expect(401);
+}
+
+#[tokio::test]
 async fn hostile_tokens_are_401() {
     let node = Node::seeded();
     let good = node.patient().await.token.unwrap();
@@ -191,6 +210,23 @@ async fn five_failures_a_minute_and_no_more() {
 }
 
 #[tokio::test]
+async fn one_who_mistypes_does_not_shut_out_the_others_of_the_address() {
+    let node = Node::seeded();
+    let anonymous = node.anonymous();
+    for _ in 0..5 {
+        anonymous.token((PATIENT.0, "wrong")).await.expect(401);
+    }
+    anonymous.token(PATIENT).await.expect(429);
+    anonymous.token(OTHER_PATIENT).await.expect(200);
+    // One password on many accounts from one address: it is closed after the fifth.
+    for number in 1..5 {
+        let name = format!("5000000{number}");
+        anonymous.token((&name, "argentina")).await.expect(401);
+    }
+    anonymous.token(("50000005", "argentina")).await.expect(429);
+}
+
+#[tokio::test]
 async fn a_clinic_that_logs_in_from_one_address_is_not_throttled() {
     let node = Node::seeded();
     let anonymous = node.anonymous();
@@ -226,6 +262,24 @@ async fn a_desk_code_sets_a_new_password_once() {
         .token((PATIENT.0, "otra clave 77"))
         .await
         .expect(200);
+    // The app sends a request up to four times. Nothing changes, and the answer is the same.
+    let session = Client::log_in(&node.patient_url, (PATIENT.0, "otra clave 77")).await;
+    for _ in 0..6 {
+        let again = reset(&code, "otra clave 77").await.expect(200);
+        assert_eq!(again, answer);
+    }
+    let form = [
+        ("token", code.as_str()),
+        ("new_password", "otra clave 77"),
+        ("repeated_password", "otra clave 77"),
+    ];
+    let request = anonymous.request(Method::POST, "/reset-password");
+    let page = anonymous.send(request.form(&form)).await;
+    assert!(
+        page.status == 200 && page.text.contains("fue cambiada"),
+        "{page:?}"
+    );
+    session.get("/users/me").await.expect(200);
     let again = reset(&code, "tercera clave 9").await.expect(400);
     assert!(
         again["detail"]
@@ -234,6 +288,48 @@ async fn a_desk_code_sets_a_new_password_once() {
             .to_lowercase()
             .contains("invalid")
     );
+}
+
+#[tokio::test]
+async fn a_password_is_changed_once_and_to_another() {
+    let node = Node::seeded();
+    let (patient, admin) = (node.patient().await, node.admin().await);
+    let change = json!({"current_password": PATIENT.1, "new_password": "otra clave 77"});
+    let same = json!({"current_password": PATIENT.1, "new_password": PATIENT.1});
+    let said = patient
+        .put_json("/users/me/password", &same)
+        .await
+        .expect(422);
+    let said = said["detail"][0]["msg"].as_str().unwrap();
+    assert!(said.contains("distinta de la actual"), "{said}");
+    let new = json!({"new_password": "una frase larga 1"});
+    for _ in 0..4 {
+        patient
+            .put_json("/users/me/password", &change)
+            .await
+            .expect(200);
+        admin.put_json("/admin/password", &new).await.expect(200);
+    }
+    let guess = json!({"current_password": PATIENT.1, "new_password": "tercera clave 9"});
+    patient
+        .put_json("/users/me/password", &guess)
+        .await
+        .expect(400);
+    // Somebody else of the same account has not sent that before.
+    let login = ("admin", "una frase larga 1");
+    let other = Client::log_in(&node.backoffice_url, login).await;
+    other.put_json("/admin/password", &new).await.expect(422);
+    // A code from the desk is not for keeping the old one.
+    let code = admin.post("/users/desk-code/2").await.expect(200)["code"].clone();
+    let kept = json!({"token": code, "new_password": OTHER_PATIENT.1});
+    let anonymous = node.anonymous();
+    let said = anonymous
+        .post_json("/reset-password", &kept)
+        .await
+        .expect(422);
+    let said = said["detail"][0]["msg"].as_str().unwrap();
+    assert!(said.contains("distinta de la actual"), "{said}");
+    anonymous.token(OTHER_PATIENT).await.expect(200);
 }
 
 #[tokio::test]

@@ -82,6 +82,73 @@ async fn a_document_number_with_dots_is_the_same_number() {
 }
 
 #[tokio::test]
+async fn a_password_is_not_made_of_the_patients_name() {
+    let node = Node::seeded();
+    let admin = node.admin().await;
+    let mut marta = ana();
+    (marta["name"], marta["surname"]) = (json!("Marta"), json!("Núñez"));
+    for password in ["Nuñez-85", "marta1985", "MARTA NUNEZ"] {
+        marta["password"] = json!(password);
+        let refused = admin.post_json("/users", &marta).await.expect(422);
+        assert_eq!(refused["detail"][0]["loc"], json!(["body", "password"]));
+    }
+    marta["password"] = json!("una clave 55");
+    admin.post_json("/users", &marta).await.expect(200);
+    let patient = Client::log_in(&node.patient_url, ("30111222", "una clave 55")).await;
+    let change = json!({"current_password": "una clave 55", "new_password": "nunez2026"});
+    patient
+        .put_json("/users/me/password", &change)
+        .await
+        .expect(422);
+}
+
+/// The streak itself begins anew, since nothing says which day was its last.
+#[tokio::test]
+async fn what_another_system_counted_is_taken_over_when_it_makes_sense() {
+    let node = Node::seeded();
+    let admin = node.admin().await;
+    let with = |counts: &Value| {
+        let mut new = ana();
+        for (name, count) in counts.as_object().unwrap() {
+            new[name] = count.clone();
+        }
+        new
+    };
+    for counts in [
+        json!({"streak": 7, "max_streak": 5}),
+        json!({"streak": -1}),
+        json!({"times_measured": -1}),
+        json!({"max_streak": "many"}),
+    ] {
+        admin.post_json("/users", &with(&counts)).await.expect(422);
+    }
+    let counts = json!({"times_measured": 20, "streak": 4, "max_streak": 6});
+    let created = admin.post_json("/users", &with(&counts)).await.expect(200);
+    let counted = ["times_measured", "streak", "max_streak"].map(|name| created[name].clone());
+    assert_eq!(counted, [json!(20), json!(0), json!(6)]);
+    let other = json!({"streak": 4, "dni": "30111223", "email": "b@clinic.test", "hospital_account": "HC-78"});
+    let created = admin.post_json("/users", &with(&other)).await.expect(200);
+    assert_eq!(created["max_streak"], 4);
+}
+
+#[tokio::test]
+async fn names_do_not_rearrange_what_they_are_shown_in() {
+    let node = Node::seeded();
+    let admin = node.admin().await;
+    for (field, value) in [
+        ("name", "Ana\u{202e}zaP"),
+        ("surname", "\u{2067}Paz"),
+        ("hospital_account", "HC\u{200f}-77"),
+        ("email", "ana@-clinic.test"),
+        ("email", "\u{e1}na@clinic.test"),
+    ] {
+        let mut bad = ana();
+        bad[field] = json!(value);
+        admin.post_json("/users", &bad).await.expect(422);
+    }
+}
+
+#[tokio::test]
 async fn unique_values_are_unique() {
     let node = Node::seeded();
     let admin = node.admin().await;

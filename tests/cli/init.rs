@@ -114,6 +114,19 @@ fn options_reach_the_configuration_and_the_authority() {
 }
 
 #[test]
+fn what_is_wrong_with_a_password_is_said_in_english() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("node");
+    let words = ["init", "--admin", "dra.paz", "--admin-password-file", "-"];
+    for (password, said) in [
+        ("short", "password: must have at least 12 characters"),
+        ("password1234", "password: is too easy to guess"),
+    ] {
+        islet_with(&data, &words, password).refused(1, said);
+    }
+}
+
+#[test]
 fn a_directory_that_holds_a_node_is_left_alone() {
     let (_dir, data) = founded();
     let files = [
@@ -155,7 +168,7 @@ fn a_refused_init_leaves_nothing_and_can_be_repeated() {
     let dir = tempfile::tempdir().unwrap();
     let data = dir.path().join("node");
     let words = ["init", "--admin", "dra.paz", "--admin-password-file", "-"];
-    islet_with(&data, &words, "short\n").refused(1, "12 caracteres");
+    islet_with(&data, &words, "short\n").refused(1, "12 characters");
     islet_with(&data, &words, "two\nlines\n").refused(1, "one line");
     islet_with(
         &data,

@@ -132,6 +132,7 @@ async fn a_one_time_code_sets_a_new_password_once() {
         .post_json("/reset-password", &reset)
         .await
         .expect(200);
+    let reset = json!({"token": answer["code"], "new_password": "una clave distinta"});
     assert_eq!(
         anonymous
             .post_json("/reset-password", &reset)
@@ -188,7 +189,7 @@ fn refusals_say_why_and_change_nothing() {
         &[&weak[..], &["--password-file", "-"]].concat(),
         "corta",
     )
-    .refused(1, "12 caracteres");
+    .refused(1, "12 characters");
     islet(&data, &weak).refused(2, "--password-file");
     islet_with(
         &data,

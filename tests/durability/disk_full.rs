@@ -5,11 +5,13 @@ use std::io::Write as _;
 use std::path::Path;
 use std::time::Duration;
 
+use serde_json::json;
+
 use crate::check;
 use crate::disk::Disk;
 use crate::lab;
 use crate::load::{self, Ledger, Load, PHONES};
-use crate::support::Node;
+use crate::support::{self, Client, Node, OTHER_PATIENT, PATIENT};
 
 /// Several times what a node sets aside for such a day.
 const DISK_MIB: u32 = 96;
@@ -54,6 +56,46 @@ async fn a_node_starts_and_reads_on_a_full_disk() {
     assert!(ledger.post_one(&phone).await, "once there is room");
     drop(node);
     check::stored(&data, &ledger).must_be_empty("started on a full disk");
+}
+
+/// A stolen phone does not wait until somebody has tidied up.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn somebody_can_be_put_out_on_a_full_disk() {
+    let disk = match Disk::new(DISK_MIB) {
+        Ok(disk) => disk,
+        Err(reason) => return lab::skip("full disk", &reason),
+    };
+    let data = disk.mount_point().join("node");
+    lab::seed(&data);
+    let node = Node::start(&mut lab::islet(), &data, &[]);
+    let (phone, admin) = (node.patient().await, node.admin().await);
+    fill(&disk.mount_point().join("filler"), 0);
+    let edit = json!({"name": "Ana"});
+    while admin.patch_json("/users/user/2", &edit).await.status != 507 {}
+
+    let code = admin.post("/users/desk-code/1").await.expect(200);
+    let reset = json!({"token": code["code"], "new_password": "otra clave 77"});
+    node.anonymous()
+        .post_json("/reset-password", &reset)
+        .await
+        .expect(200);
+    phone.get("/users/me").await.expect(401);
+    let phone = Client::log_in(&node.patient_url, (PATIENT.0, "otra clave 77")).await;
+    let change = json!({"current_password": "otra clave 77", "new_password": "tercera clave 9"});
+    phone
+        .put_json("/users/me/password", &change)
+        .await
+        .expect(200);
+    admin.post("/users/block/1").await.expect(200);
+    phone.get("/users/me").await.expect(401);
+    let phone = node.other_patient().await;
+    let words = ["user", "block", OTHER_PATIENT.0, "--role", "patient"];
+    support::run(lab::islet().args(words).arg("--data").arg(&data));
+    phone.get("/users/me").await.expect(401);
+    admin.patch_json("/users/user/2", &edit).await.expect(507);
+    let doctor = lab::islet().arg("doctor").arg("--data").arg(&data).output();
+    let said = String::from_utf8(doctor.unwrap().stdout).unwrap();
+    assert!(said.contains("writes are refused"), "{said}");
 }
 
 async fn fill_up(disk: &Disk, room_kib: u32) {

@@ -2,14 +2,18 @@
 //!
 //! NIST SP 800-63B-4 section 3.1.1.2: a minimum length, a generous maximum, a list of
 //! common passwords, nothing that the account itself tells, and no rules about kinds of characters.
-//! The texts reach patients, so they are in plain Spanish and say what to do. They never repeat
-//! the password.
+//! The texts reach patients, so they are in plain Spanish and say what to do; operators get them in English.
+//! They never repeat the password.
 
+use icu_normalizer::DecomposingNormalizerBorrowed;
 use thiserror::Error;
 
 use super::normalize;
 use crate::auth::Secret;
-use crate::limits::{PASSWORD_CHARS_MAX, PASSWORD_PATIENT_CHARS_MIN, PASSWORD_STAFF_CHARS_MIN};
+use crate::limits::{
+    PASSWORD_CHARS_MAX, PASSWORD_NAME_CHARS_MIN, PASSWORD_PATIENT_CHARS_MIN,
+    PASSWORD_STAFF_CHARS_MIN,
+};
 
 /// The passwords that are tried first, one a line, in lower case: the top of the usual lists, with
 /// what is popular in Argentina.
@@ -33,9 +37,24 @@ pub enum PolicyError {
     /// On the list of common passwords, or made of one or two different characters.
     #[error("Esa contraseña es muy fácil de adivinar. Elija otra")]
     TooEasy,
-    /// The DNI, user name or e-mail address of the account.
-    #[error("La contraseña no puede ser igual al DNI, al usuario ni al correo. Elija otra")]
+    /// The DNI, or made of the name, user name or e-mail address of the account.
+    #[error("La contraseña no puede ser el nombre, el DNI, el usuario ni el correo. Elija otra")]
     SameAsAccount,
+}
+
+impl PolicyError {
+    /// The same for operators, of a value that was named before.
+    #[must_use]
+    pub fn in_english(&self) -> String {
+        match self {
+            Self::TooShort { min } => format!("must have at least {min} characters"),
+            Self::TooLong { max } => format!("must have at most {max} characters"),
+            Self::TooEasy => "is too easy to guess: choose another".to_owned(),
+            Self::SameAsAccount => {
+                "must not be the name, DNI, user name or e-mail address: choose another".to_owned()
+            }
+        }
+    }
 }
 
 /// The rules for a new password of one kind of account.
@@ -60,8 +79,8 @@ impl PasswordPolicy {
         chars_max: PASSWORD_CHARS_MAX,
     };
 
-    /// Accepts or refuses `password`; `account` are the DNI, user name and e-mail address of its
-    /// owner, as far as there are any.
+    /// Accepts or refuses `password`; `account` are the DNI, names, user name and e-mail address of
+    /// its owner, as far as there are any.
     ///
     /// # Errors
     /// [`PolicyError`] with a text for the owner.
@@ -85,23 +104,44 @@ impl PasswordPolicy {
             });
         }
         let folded = Secret::new(password.expose().trim().to_lowercase());
-        if tells_account(folded.expose(), account) {
-            return Err(PolicyError::SameAsAccount);
-        }
         if is_monotonous(folded.expose()) || COMMON.lines().any(|line| line == folded.expose()) {
             return Err(PolicyError::TooEasy);
+        }
+        if tells_account(folded.expose(), account) {
+            return Err(PolicyError::SameAsAccount);
         }
         Ok(())
     }
 }
 
-/// Whether `password` is one of the names of the account, or the part before the `@` of one.
+/// Whether `password` is one of the names of the account, or the part before the `@` of one; or
+/// made of words of these names, with or without accents, and nothing else but digits and signs.
 fn tells_account(password: &str, account: &[&str]) -> bool {
-    account.iter().any(|name| {
+    let is_name = account.iter().any(|name| {
         let name = name.trim().to_lowercase();
         let local = name.split('@').next().unwrap_or_default();
         password == name || password == local
-    })
+    });
+    let names = account.iter().flat_map(|name| name.split('@').next());
+    let names = names.map(without_accents).collect::<Vec<_>>().join(" ");
+    let mut words: Vec<_> = names
+        .split(|c: char| !c.is_alphabetic())
+        .filter(|word| word.chars().count() >= PASSWORD_NAME_CHARS_MIN)
+        .collect();
+    // The longest first: a name may begin with another.
+    words.sort_by_key(|word| std::cmp::Reverse(word.len()));
+    let plain = Secret::new(without_accents(password));
+    let take_out = |rest: Secret, word: &&str| Secret::new(rest.expose().replace(word, ""));
+    let rest = words.iter().fold(plain.clone(), take_out);
+    is_name || (rest.expose() != plain.expose() && !rest.expose().chars().any(char::is_alphabetic))
+}
+
+/// In lower case; `ñ` is `n`.
+fn without_accents(text: &str) -> String {
+    let decomposed = DecomposingNormalizerBorrowed::new_nfkd().normalize(text);
+    let is_accent = |c: &char| ('\u{300}'..='\u{36f}').contains(c);
+    let plain: String = decomposed.chars().filter(|c| !is_accent(c)).collect();
+    plain.to_lowercase()
 }
 
 /// Whether there are at most two different characters.
@@ -120,7 +160,13 @@ mod tests {
     use super::*;
 
     fn check(policy: PasswordPolicy, password: &str) -> Result<(), PolicyError> {
-        let account = ["40123456", "mgarcia", "Maria.Garcia@example.com"];
+        let account = [
+            "40123456",
+            "mgarcia",
+            "Maria.Garcia@example.com",
+            "María Eva",
+            "Núñez",
+        ];
         policy.check(&Secret::new(password.to_owned()), &account)
     }
 
@@ -139,6 +185,12 @@ mod tests {
     #[case::username("MGarcia", Err(PolicyError::SameAsAccount))]
     #[case::mail("maria.garcia@example.com", Err(PolicyError::SameAsAccount))]
     #[case::mail_local_part("maria.garcia", Err(PolicyError::SameAsAccount))]
+    #[case::surname("Núñez1", Err(PolicyError::SameAsAccount))]
+    #[case::name_without_accent("maria-1985", Err(PolicyError::SameAsAccount))]
+    #[case::names_in_a_row("NunezMaria!", Err(PolicyError::SameAsAccount))]
+    #[case::part_of_the_mail("garcia2026", Err(PolicyError::SameAsAccount))]
+    #[case::short_name("eva-2026", Ok(()))]
+    #[case::name_and_more("maria y su perro", Ok(()))]
     #[case::phrase("mi perro come pasto", Ok(()))]
     fn patients(#[case] password: &str, #[case] expected: Result<(), PolicyError>) {
         assert_eq!(check(PasswordPolicy::PATIENT, password), expected);

@@ -7,11 +7,14 @@ use std::net::{IpAddr, Ipv6Addr};
 
 use super::{Closed, RetryAfter, ThrottleLimits, Tried};
 
+/// A digest: the texts that attackers send have any length, and are nobody's business.
+type AccountKey = [u8; 16];
+
 /// What one attempt counts for.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Keys {
-    /// A digest: the texts that attackers send have any length, and are nobody's business.
-    account: [u8; 16],
+    what: Tried,
+    account: AccountKey,
     network: (Tried, IpAddr),
 }
 
@@ -21,6 +24,7 @@ impl Keys {
         let mut account = [0; 16];
         account.copy_from_slice(&digest.as_bytes()[..16]);
         Self {
+            what,
             account,
             network: (what, network(address)),
         }
@@ -48,55 +52,71 @@ pub(super) enum Admission {
 
 /// The counts of all accounts and addresses.
 pub(super) struct Windows {
-    accounts: Table<[u8; 16]>,
-    networks: Table<(Tried, IpAddr)>,
-    window_ms: u64,
+    accounts: Table<AccountKey, ()>,
+    networks: Table<(Tried, IpAddr), AccountKey>,
+    limits: ThrottleLimits,
 }
 
 impl Windows {
     pub(super) fn new(limits: ThrottleLimits) -> Self {
-        let window_ms = limits.window_ms;
-        let table = |failures_max| (failures_max, limits.keys);
         Self {
-            accounts: Table::new(table(limits.account_failures), window_ms),
-            networks: Table::new(table(limits.address_failures), window_ms),
-            window_ms,
+            accounts: Table::new(limits, false),
+            networks: Table::new(limits, true),
+            limits,
+        }
+    }
+
+    /// Failures that close an account.
+    fn account_failures(&self, what: Tried) -> usize {
+        match what {
+            Tried::RecoveryMail => self.limits.account_mails,
+            Tried::LogIn | Tried::RecoveryCode => self.limits.account_failures,
         }
     }
 
     pub(super) fn try_admit(&mut self, keys: Keys, now_ms: u64) -> Admission {
-        let account = self.accounts.load(keys.account, now_ms);
-        let network = self.networks.load(keys.network, now_ms);
+        let most = self.account_failures(keys.what);
+        let account = self.accounts.load(keys.account, (), most, now_ms);
+        let (most, who) = (self.limits.address_failures, keys.account);
+        let network = self.networks.load(keys.network, who, most, now_ms);
         match account.max(network) {
             Load::Full { since_ms } => {
-                let wait_ms = (since_ms + self.window_ms).saturating_sub(now_ms);
+                let wait_ms = (since_ms + self.limits.window_ms).saturating_sub(now_ms);
                 Admission::Refused(RetryAfter {
                     seconds: wait_ms.div_ceil(1_000).max(1),
                 })
             }
             Load::Undecided => Admission::Wait,
             Load::Free => {
-                self.accounts.entry(keys.account).under_way += 1;
-                self.networks.entry(keys.network).under_way += 1;
+                self.accounts.entry(keys.account).under_way.push(());
+                self.networks
+                    .entry(keys.network)
+                    .under_way
+                    .push(keys.account);
                 Admission::Admitted
             }
         }
     }
 
     pub(super) fn record_failure(&mut self, keys: Keys, now_ms: u64) -> Closed {
+        let of_account = self.accounts.record(keys.account, (), now_ms);
+        let of_network = self.networks.record(keys.network, keys.account, now_ms);
+        let most = self.account_failures(keys.what);
         Closed {
-            account: self.accounts.record_failure(keys.account, now_ms),
-            address: self.networks.record_failure(keys.network, now_ms),
+            account: of_account.is_some_and(|failures| failures >= most),
+            address: of_network.is_some_and(|accounts| accounts >= self.limits.address_failures),
         }
     }
 
     pub(super) fn forgive_account(&mut self, keys: Keys) {
-        self.accounts.entry(keys.account).failures_ms.clear();
+        self.accounts.entry(keys.account).failures.clear();
+        let of_others = |failure: &Failure<AccountKey>| failure.who != keys.account;
+        self.networks.entry(keys.network).failures.retain(of_others);
     }
 
     pub(super) fn release(&mut self, keys: Keys) {
-        self.accounts.release(keys.account);
-        self.networks.release(keys.network);
+        self.accounts.release(keys.account, ());
+        self.networks.release(keys.network, keys.account);
     }
 }
 
@@ -112,43 +132,69 @@ enum Load {
     },
 }
 
-#[derive(Default)]
-struct Entry {
-    /// In the order in which they were recorded.
-    failures_ms: VecDeque<u64>,
-    under_way: usize,
+struct Failure<W> {
+    at_ms: u64,
+    who: W,
 }
 
-impl Entry {
+struct Entry<W> {
+    /// In the order in which they were recorded.
+    failures: VecDeque<Failure<W>>,
+    under_way: Vec<W>,
+}
+
+impl<W: Copy + PartialEq> Entry<W> {
+    const fn new() -> Self {
+        Self {
+            failures: VecDeque::new(),
+            under_way: Vec::new(),
+        }
+    }
+
     fn forget_before(&mut self, oldest_ms: u64) {
-        self.failures_ms
-            .retain(|&failure_ms| failure_ms > oldest_ms);
+        self.failures.retain(|failure| failure.at_ms > oldest_ms);
     }
 
     fn is_empty(&self) -> bool {
-        self.failures_ms.is_empty() && self.under_way == 0
+        self.failures.is_empty() && self.under_way.is_empty()
+    }
+
+    fn has_failed(&self, who: W) -> bool {
+        self.failures.iter().any(|failure| failure.who == who)
+    }
+
+    /// How many failures there would be more if all attempts under way failed.
+    fn undecided(&self, once_each: bool) -> usize {
+        let under_way = self.under_way.iter().enumerate();
+        let repeats =
+            |at: usize, who: W| self.has_failed(who) || self.under_way[..at].contains(&who);
+        under_way
+            .filter(|(at, who)| !(once_each && repeats(*at, **who)))
+            .count()
     }
 }
 
-struct Table<K> {
-    entries: HashMap<K, Entry>,
-    failures_max: usize,
+/// What `K` is answerable for, by who did it.
+struct Table<K, W> {
+    entries: HashMap<K, Entry<W>>,
+    /// However often one of them fails, it is one failure: the last.
+    once_each: bool,
     keys_max: usize,
     window_ms: u64,
 }
 
-impl<K: Copy + Eq + Hash> Table<K> {
-    fn new((failures_max, keys_max): (usize, usize), window_ms: u64) -> Self {
+impl<K: Copy + Eq + Hash, W: Copy + PartialEq> Table<K, W> {
+    fn new(limits: ThrottleLimits, once_each: bool) -> Self {
         Self {
             entries: HashMap::new(),
-            failures_max,
-            keys_max,
-            window_ms,
+            once_each,
+            keys_max: limits.keys,
+            window_ms: limits.window_ms,
         }
     }
 
-    /// The load of `key` now, with room made for it if it is new.
-    fn load(&mut self, key: K, now_ms: u64) -> Load {
+    /// The load of `key` now, which may have `most` failures, with room made for it if it is new.
+    fn load(&mut self, key: K, who: W, most: usize, now_ms: u64) -> Load {
         // At time 0 nothing is older than the window.
         let oldest_ms = now_ms.checked_sub(self.window_ms);
         let Some(entry) = self.entries.get_mut(&key) else {
@@ -161,33 +207,43 @@ impl<K: Copy + Eq + Hash> Table<K> {
         if let Some(oldest_ms) = oldest_ms {
             entry.forget_before(oldest_ms);
         }
-        match entry.failures_ms.front() {
-            Some(&since_ms) if entry.failures_ms.len() >= self.failures_max => {
-                Load::Full { since_ms }
-            }
-            _ if entry.failures_ms.len() + entry.under_way >= self.failures_max => Load::Undecided,
+        if self.once_each && (entry.has_failed(who) || entry.under_way.contains(&who)) {
+            return Load::Free;
+        }
+        match entry.failures.front() {
+            Some(first) if entry.failures.len() >= most => Load::Full {
+                since_ms: first.at_ms,
+            },
+            _ if entry.failures.len() + entry.undecided(self.once_each) >= most => Load::Undecided,
             _ => Load::Free,
         }
     }
 
-    /// Whether the key is full now.
-    fn record_failure(&mut self, key: K, now_ms: u64) -> bool {
-        let (failures_max, window_ms) = (self.failures_max, self.window_ms);
+    /// Notes a failure. Tells how many there are, when this one made them more.
+    fn record(&mut self, key: K, who: W, now_ms: u64) -> Option<usize> {
+        let (window_ms, once_each) = (self.window_ms, self.once_each);
         let entry = self.entry(key);
         if let Some(oldest_ms) = now_ms.checked_sub(window_ms) {
             entry.forget_before(oldest_ms);
         }
-        entry.failures_ms.push_back(now_ms);
-        entry.failures_ms.len() >= failures_max
+        let before = entry.failures.len();
+        if once_each {
+            entry.failures.retain(|failure| failure.who != who);
+        }
+        entry.failures.push_back(Failure { at_ms: now_ms, who });
+        let after = entry.failures.len();
+        (after > before).then_some(after)
     }
 
-    fn entry(&mut self, key: K) -> &mut Entry {
-        self.entries.entry(key).or_default()
+    fn entry(&mut self, key: K) -> &mut Entry<W> {
+        self.entries.entry(key).or_insert_with(Entry::new)
     }
 
-    fn release(&mut self, key: K) {
+    fn release(&mut self, key: K, who: W) {
         if let Some(entry) = self.entries.get_mut(&key) {
-            entry.under_way = entry.under_way.saturating_sub(1);
+            if let Some(at) = entry.under_way.iter().position(|other| *other == who) {
+                entry.under_way.swap_remove(at);
+            }
             if entry.is_empty() {
                 self.entries.remove(&key);
             }
@@ -211,9 +267,9 @@ impl<K: Copy + Eq + Hash> Table<K> {
         let idle = self
             .entries
             .iter()
-            .filter(|(_, entry)| entry.under_way == 0);
-        let least =
-            idle.min_by_key(|(_, it)| (it.failures_ms.len(), it.failures_ms.back().copied()));
+            .filter(|(_, entry)| entry.under_way.is_empty());
+        let least = idle
+            .min_by_key(|(_, it)| (it.failures.len(), it.failures.back().map(|last| last.at_ms)));
         let Some((&key, _)) = least else { return false };
         self.entries.remove(&key);
         true

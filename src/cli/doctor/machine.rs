@@ -13,7 +13,7 @@ use crate::cli::data_dir::{KEYS, TLS};
 use crate::cli::{DataDir, files};
 use crate::http::tls::{CertificateAuthority, TlsIdentity};
 use crate::limits;
-use crate::store::DATABASE_FILE;
+use crate::store::{DATABASE_FILE, space};
 
 /// Nobody else may read or change the directory, the keys or the database.
 pub(super) fn permissions(data: &DataDir) -> Finding {
@@ -89,7 +89,15 @@ pub(super) fn disk_space(data: &DataDir) -> Finding {
         Err(error) => Finding::fail(check, format!("cannot be told: {error}")),
         Ok(free) => {
             let text = format!("{} MiB free", free >> 20);
-            if free < fails {
+            if free < space::ROOM_BYTES && !space::has_ballast(data.path()) {
+                let room = space::ROOM_BYTES >> 20;
+                Finding::fail(
+                    check,
+                    format!(
+                        "{text}: writes are refused, or about to be, until {room} MiB are free"
+                    ),
+                )
+            } else if free < fails {
                 Finding::fail(
                     check,
                     format!("{text}: free some now, writes are about to fail"),

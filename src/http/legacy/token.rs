@@ -33,7 +33,8 @@ pub(super) struct TokenForm {
     refresh_token: Option<String>,
 }
 
-/// The form of `/token/revoke` (RFC 7009 calls the field `token`; both are understood).
+/// The form of `/token/revoke` (RFC 7009 calls the field `token`; both are understood). An access token ends its
+/// session too.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "describes the form; fields are read one by one")]
 pub(super) struct RevokeForm {
@@ -99,6 +100,7 @@ pub(super) async fn token(
         (status = 422, description = "A field is missing", body = HttpValidationError)))]
 pub(super) async fn revoke(
     State(app): State<Arc<App>>,
+    Extension(audience): Extension<Audience>,
     Anonymous(actor): Anonymous,
     FormBody(mut form): FormBody,
 ) -> Response {
@@ -111,7 +113,7 @@ pub(super) async fn revoke(
     if let Err(refusal) = form.finish() {
         return refusal.into_response();
     }
-    match sessions::revoke(&app, &actor, &token.unwrap_or_default()).await {
+    match sessions::revoke(&app, &actor, audience, &token.unwrap_or_default()).await {
         Ok(()) => Json(MessageDto {
             status: "ok",
             message: "Token revoked",

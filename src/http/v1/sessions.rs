@@ -102,12 +102,14 @@ pub(super) async fn refresh(
     responses((status = 204, description = "The session is over"), Refused))]
 pub(super) async fn end(
     State(app): State<Arc<App>>,
+    Extension(audience): Extension<Audience>,
     Anonymous(actor): Anonymous,
     Body(mut body): Body,
 ) -> Done {
     let token = body.fields.secret("refresh_token");
     body.finish()?;
-    let ended: Result<(), Error> = sessions::revoke(&app, &actor, &token.unwrap_or_default()).await;
+    let token = token.unwrap_or_default();
+    let ended: Result<(), Error> = sessions::revoke(&app, &actor, audience, &token).await;
     ended.or_refusal(&actor)?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }

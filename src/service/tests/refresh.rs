@@ -109,7 +109,7 @@ async fn a_log_out_ends_the_session_and_can_be_repeated() {
     let clinic = Clinic::new();
     let tokens = clinic.logged_in().await;
     for _ in 0..2 {
-        use_case::revoke(&clinic.app, &anonymous(), tokens.refresh.expose())
+        use_case::revoke(&clinic.app, &anonymous(), PATIENT, tokens.refresh.expose())
             .await
             .unwrap();
         assert_eq!(
@@ -122,6 +122,24 @@ async fn a_log_out_ends_the_session_and_can_be_repeated() {
     assert_eq!(clinic.log("session.refresh").await.len(), 0);
     let log = clinic.log("session.log_out").await;
     assert!(log.iter().all(|row| row.patient_id.is_some()));
+}
+
+#[tokio::test]
+async fn an_access_token_ends_its_session_too() {
+    let clinic = Clinic::new();
+    let (tokens, other) = (clinic.logged_in().await, clinic.logged_in().await);
+    for _ in 0..2 {
+        let access = tokens.access.expose();
+        let revoked = use_case::revoke(&clinic.app, &anonymous(), PATIENT, access).await;
+        assert_eq!(code(&revoked), "ok");
+        let shown = clinic.authenticate(PATIENT, &tokens).await;
+        assert_eq!(code(&shown), "unauthenticated");
+        assert_eq!(code(&clinic.refresh(&tokens).await), "bad_refresh_token");
+    }
+    assert_eq!(code(&clinic.authenticate(PATIENT, &other).await), "ok");
+    let log = clinic.log("session.log_out").await;
+    assert_eq!((log.len(), log[0].actor_kind.as_str()), (1, "patient"));
+    clinic.assert_logs_whole().await;
 }
 
 #[tokio::test]
@@ -143,11 +161,11 @@ async fn what_is_no_token_is_refused_and_leaves_no_trace() {
     ] {
         let refused = use_case::refresh(&clinic.app, &anonymous(), PATIENT, token, NOW).await;
         assert_eq!(code(&refused), "bad_refresh_token");
-        assert_eq!(
-            code(&use_case::revoke(&clinic.app, &anonymous(), token).await),
-            "ok"
-        );
+        // The other audience's access token is none either.
+        let revoked = use_case::revoke(&clinic.app, &anonymous(), STAFF, token).await;
+        assert_eq!(code(&revoked), "ok");
     }
+    assert_eq!(code(&clinic.authenticate(PATIENT, &tokens).await), "ok");
     // Anybody can send these: they must not fill the log.
     assert_eq!(
         clinic.number("SELECT count(*) FROM audit_entry").await,

@@ -1,5 +1,7 @@
 //! The windows of failures against a slow and simple model.
 
+use std::collections::BTreeSet;
+
 use proptest::prelude::*;
 use rstest::rstest;
 
@@ -63,6 +65,32 @@ fn the_sixth_failure_of_an_address_is_refused_whatever_the_account() {
 }
 
 #[test]
+fn one_who_mistypes_does_not_shut_the_door_on_the_others_of_the_address() {
+    let mut windows = windows(100);
+    for _ in 0..5 {
+        fail(&mut windows, keys("ana", "10.0.0.1"), 0);
+    }
+    assert_eq!(windows.try_admit(keys("ana", "10.0.0.1"), 0), refused(60));
+    for other in ["eva", "luis", "marta", "pedro"] {
+        fail(&mut windows, keys(other, "10.0.0.1"), 1_000);
+    }
+    // A fifth account: the address is closed to further ones, those that failed have guesses left.
+    assert_eq!(
+        windows.try_admit(keys("raúl", "10.0.0.1"), 1_000),
+        refused(59)
+    );
+    fail(&mut windows, keys("eva", "10.0.0.1"), 2_000);
+    // Eva gets in at last, and Ana's failures are a minute old.
+    succeed(&mut windows, keys("eva", "10.0.0.1"), 3_000);
+    fail(&mut windows, keys("raúl", "10.0.0.1"), 3_000);
+    assert_eq!(
+        windows.try_admit(keys("inés", "10.0.0.1"), 3_000),
+        refused(57)
+    );
+    fail(&mut windows, keys("inés", "10.0.0.1"), WINDOW_MS);
+}
+
+#[test]
 fn successes_never_count() {
     let mut windows = windows(100);
     for _ in 0..1_000 {
@@ -72,14 +100,16 @@ fn successes_never_count() {
 }
 
 #[test]
-fn a_success_forgives_the_account_but_not_the_address() {
+fn a_success_forgives_the_account_but_not_the_others_of_the_address() {
     let mut windows = windows(100);
     let ana = keys("ana", "10.0.0.1");
-    for _ in 0..4 {
-        fail(&mut windows, ana, 0);
+    for number in 0..5 {
+        for _ in 0..4 {
+            fail(&mut windows, ana, 0);
+        }
+        succeed(&mut windows, ana, 0);
+        fail(&mut windows, keys(&format!("other{number}"), "10.0.0.1"), 0);
     }
-    succeed(&mut windows, ana, 0);
-    fail(&mut windows, ana, 0);
     assert_eq!(windows.try_admit(ana, 0), refused(60));
     fail(&mut windows, keys("ana", "10.0.0.2"), 0);
 }
@@ -96,10 +126,17 @@ fn attempts_under_way_count_until_they_are_decided() {
         windows.try_admit(keys("ana", "10.0.0.2"), 0),
         Admission::Wait
     );
+    let others = ["eva", "luis", "marta", "pedro"].map(|name| keys(name, "10.0.0.1"));
+    for other in others {
+        assert_eq!(windows.try_admit(other, 0), Admission::Admitted);
+    }
     assert_eq!(
-        windows.try_admit(keys("eva", "10.0.0.1"), 0),
+        windows.try_admit(keys("raúl", "10.0.0.1"), 0),
         Admission::Wait
     );
+    for other in others {
+        windows.release(other);
+    }
     windows.release(ana);
     assert_eq!(windows.try_admit(ana, 0), Admission::Admitted);
     for _ in 0..5 {
@@ -214,32 +251,36 @@ struct Model {
     now_ms: u64,
     under_way: Vec<(usize, usize)>,
     account_failures: Vec<(usize, u64)>,
-    address_failures: Vec<(usize, u64)>,
+    /// Address, account, when.
+    address_failures: Vec<(usize, usize, u64)>,
 }
 
 impl Model {
-    fn counts(&self, failures: &[(usize, u64)], key: usize) -> usize {
-        let recent =
-            |&&(other, at_ms): &&(usize, u64)| other == key && at_ms + WINDOW_MS > self.now_ms;
-        failures.iter().filter(recent).count()
+    fn is_recent(&self, at_ms: u64) -> bool {
+        at_ms + WINDOW_MS > self.now_ms
+    }
+
+    /// Accounts with failures of an address.
+    fn accounts_of(&self, address: usize) -> BTreeSet<usize> {
+        let recent = self.address_failures.iter();
+        let recent = recent.filter(|it| it.0 == address && self.is_recent(it.2));
+        recent.map(|it| it.1).collect()
     }
 
     fn expected(&self, account: usize, address: usize) -> &'static str {
-        let failures = [
-            self.counts(&self.account_failures, account),
-            self.counts(&self.address_failures, address),
-        ];
-        let under_way = [
-            self.under_way.iter().filter(|it| it.0 == account).count(),
-            self.under_way.iter().filter(|it| it.1 == address).count(),
-        ];
-        assert!(
-            failures[0] <= 5 && failures[1] <= 5,
-            "more than five failures in a minute"
-        );
-        if failures.contains(&5) {
+        let of_account = self.account_failures.iter();
+        let failures = of_account.filter(|it| it.0 == account && self.is_recent(it.1));
+        let failures = failures.count();
+        let under_way = self.under_way.iter().filter(|it| it.0 == account).count();
+        let failed = self.accounts_of(address);
+        let trying = self.under_way.iter().filter(|it| it.1 == address);
+        let trying: BTreeSet<_> = trying.map(|it| it.0).collect();
+        let all = failed.union(&trying).count();
+        assert!(failures <= 5 && all <= 2, "more than may be in a minute");
+        let is_new = !failed.contains(&account) && !trying.contains(&account);
+        if failures == 5 || (is_new && failed.len() == 2) {
             "refused"
-        } else if failures[0] + under_way[0] >= 5 || failures[1] + under_way[1] >= 5 {
+        } else if failures + under_way >= 5 || (is_new && all == 2) {
             "wait"
         } else {
             "admitted"
@@ -250,7 +291,11 @@ impl Model {
 proptest! {
     #[test]
     fn it_agrees_with_a_naive_model(steps in prop::collection::vec(step(), 1..300)) {
-        let mut windows = windows(100);
+        // As many accounts as there are in the model would never fill an address.
+        let mut windows = Windows::new(ThrottleLimits {
+            address_failures: 2,
+            ..ThrottleLimits::default()
+        });
         let mut model = Model::default();
         let named = |(account, address): (usize, usize)| {
             keys(&format!("account{account}"), &format!("10.0.0.{address}"))
@@ -280,13 +325,14 @@ proptest! {
                 Step::Fail(choice) => {
                     let Some(it) = decided(choice) else { continue };
                     model.account_failures.push((it.0, model.now_ms));
-                    model.address_failures.push((it.1, model.now_ms));
+                    model.address_failures.push((it.1, it.0, model.now_ms));
                     let _ = windows.record_failure(named(it), model.now_ms);
                     windows.release(named(it));
                 }
                 Step::Succeed(choice) => {
                     let Some(it) = decided(choice) else { continue };
                     model.account_failures.retain(|failure| failure.0 != it.0);
+                    model.address_failures.retain(|failure| (failure.1, failure.0) != it);
                     windows.forgive_account(named(it));
                     windows.release(named(it));
                 }
@@ -312,6 +358,8 @@ fn what_is_tried_counts_for_itself() {
     }
     let mail = windows.try_admit(of(Tried::RecoveryMail, "mail:5"), 0);
     assert_eq!(mail, refused(60));
+    let again = Keys::new(Tried::RecoveryMail, "mail:1", "10.0.0.2".parse().unwrap());
+    assert_eq!(windows.try_admit(again, 1_000), refused(59));
     let log_in = windows.try_admit(of(Tried::LogIn, "patient:1"), 0);
     assert_eq!(log_in, Admission::Admitted);
     let code = windows.try_admit(of(Tried::RecoveryCode, "reset:1"), 0);

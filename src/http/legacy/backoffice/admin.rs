@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::State;
+use axum::extract::{FromRequest, Request, State};
 use axum::response::{IntoResponse, Response};
 use utoipa::ToSchema;
 
@@ -168,8 +168,16 @@ pub(super) async fn create(
     State(app): State<Arc<App>>,
     Staff(actor): Staff,
     repeatable: Repeatable,
-    JsonBody(mut body): JsonBody,
+    request: Request,
 ) -> Response {
+    // Who may not do this hears so, and leaves a trace, whatever the body is.
+    if let Err(refusal) = staff::may_register(&app, &actor).or_error(&actor) {
+        return refusal.into_response();
+    }
+    let mut body = match JsonBody::from_request(request, &()).await {
+        Ok(JsonBody(body)) => body,
+        Err(refusal) => return refusal,
+    };
     let username = body.parse("username", Username::parse);
     let email = body.parse("email", Email::parse);
     let names = ["username", "email"].map(|name| body.text(name));

@@ -39,7 +39,9 @@ pub(super) struct NewUser {
     /// Counted by another system before.
     #[schema(minimum = 0)]
     times_measured: Option<i64>,
-    /// Accepted and ignored: streaks come from readings.
+    /// At most `max_streak`, which it is when that is missing. The streak itself begins anew: nothing tells
+    /// which day was its last.
+    #[schema(minimum = 0)]
     streak: Option<i64>,
     #[schema(minimum = 0)]
     max_streak: Option<i64>,
@@ -119,7 +121,7 @@ pub(super) async fn create(
     JsonBody(mut body): JsonBody,
 ) -> Response {
     let new = new_patient(&mut body);
-    let names = ["dni", "email"].map(|name| body.text(name));
+    let names = ["dni", "email", "name", "surname"].map(|name| body.text(name));
     let password = body.new_password("password", |password| {
         patients::check_password(password, &names.each_ref().map(String::as_str))
     });
@@ -147,8 +149,16 @@ fn new_patient(body: &mut Fields) -> Option<NewPatient> {
     let hospital_account = body.line("hospital_account");
     let blocked = body.optional_boolean("blocked").unwrap_or_default();
     let tidepool = body.optional_parse("tidepool", text::line);
-    let former_times_measured = count(body, "times_measured");
-    let former_max_streak = count(body, "max_streak");
+    let former_times_measured = count(body, "times_measured").unwrap_or_default();
+    let streak = count(body, "streak").unwrap_or_default();
+    let former_max_streak = count(body, "max_streak").unwrap_or(streak);
+    if streak > former_max_streak {
+        let reason = Invalid::new(
+            "must be at most max_streak",
+            "no puede ser mayor que max_streak",
+        );
+        body.invalid("streak", &reason);
+    }
     Some(NewPatient {
         dni: dni?,
         name: name?,
@@ -162,8 +172,8 @@ fn new_patient(body: &mut Fields) -> Option<NewPatient> {
     })
 }
 
-fn count(body: &mut Fields, name: &str) -> i64 {
-    let count = body.optional_integer(name).unwrap_or_default();
+fn count(body: &mut Fields, name: &str) -> Option<i64> {
+    let count = body.optional_integer(name)?;
     if !(0..=i64::from(u32::MAX)).contains(&count) {
         body.invalid(
             name,
@@ -173,7 +183,7 @@ fn count(body: &mut Fields, name: &str) -> i64 {
             ),
         );
     }
-    count
+    Some(count)
 }
 
 /// Edit a patient.

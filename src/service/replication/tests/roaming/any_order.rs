@@ -75,7 +75,7 @@ impl History {
             }
             Step::LogOut(node, token) => {
                 let token = token.get(&self.tokens).as_str();
-                sessions::revoke(&net.nodes[node], &anonymous(), token)
+                sessions::revoke(&net.nodes[node], &anonymous(), Audience::Patient, token)
                     .await
                     .unwrap();
             }
