@@ -48,7 +48,9 @@ Exit codes:
    1  it could not be done; the text says why
    2  the command line makes no sense
    3  it was done and found problems (audit verify, doctor, config check)
-  74  the database or the disk failed; see the log and `islet doctor`";
+  70  the node found a defect of its own; start it again and report it with the log
+  74  the database or the disk failed; see the log and `islet doctor`
+  77  this user may not: run it as the user that the node belongs to";
 
 /// The edge node of a diabetes clinic: patients, glucose readings and the appointment queue on
 /// one small computer.
@@ -122,8 +124,10 @@ fn run(cli: &Cli) -> Result<(), Failure> {
     let data = || {
         let missing = "say where the node is: --data DIR, or the variable ISLET_DATA";
         let path = cli.data.clone().filter(|path| !path.as_os_str().is_empty());
-        path.map(DataDir::new)
-            .ok_or_else(|| Failure::usage(missing))
+        let data = path.map(DataDir::new);
+        let data = data.ok_or_else(|| Failure::usage(missing))?;
+        data.check_usable()?;
+        Ok::<_, Failure>(data)
     };
     match &cli.command {
         Command::Init(args) => init::run(args, &data()?),

@@ -56,7 +56,9 @@ fn the_command_line_explains_itself() {
     assert_eq!(help.code, 0);
     for word in [
         "Exit codes",
+        "70",
         "74",
+        "77",
         "Examples",
         "ISLET_DATA",
         "init",
