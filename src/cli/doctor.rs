@@ -76,6 +76,7 @@ pub(super) fn run(args: &DoctorArgs, data: &DataDir) -> Result<(), Failure> {
         machine::disk_space(data),
         machine::config(data),
         machine::certificates(data),
+        machine::addresses(data),
     ];
     findings.extend(database::check(data));
     findings.extend(network::check(data));

@@ -6,6 +6,7 @@
 
 mod ask;
 mod audit;
+mod certificates;
 mod config;
 mod conflicts;
 pub mod control;
@@ -20,9 +21,11 @@ mod invite;
 mod join;
 mod log;
 mod network;
+mod new_authority;
 pub mod node;
 mod output;
 mod peers;
+mod post;
 mod progress;
 mod seed;
 mod serve;
@@ -93,6 +96,8 @@ enum Command {
     Audit(audit::AuditCommand),
     /// Look for what is wrong with the node
     Doctor(doctor::DoctorArgs),
+    /// Make another certificate authority, when the old one was lost or cannot do
+    NewAuthority(new_authority::NewAuthorityArgs),
     /// Check or show the configuration
     #[command(subcommand)]
     Config(config::ConfigCommand),
@@ -142,6 +147,7 @@ fn run(cli: &Cli) -> Result<(), Failure> {
         Command::User(command) => user::run(command, &data()?),
         Command::Audit(command) => audit::run(command, &data()?),
         Command::Doctor(args) => doctor::run(args, &data()?),
+        Command::NewAuthority(args) => new_authority::run(args, &data()?),
         Command::Config(command) => config::run(command, &data()?),
         Command::Completions { shell } => {
             let mut script = Vec::new();

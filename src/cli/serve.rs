@@ -9,21 +9,16 @@ mod peers;
 mod signals;
 
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use tokio_util::sync::CancellationToken;
 
 use super::control::Control;
-use super::data_dir::TLS;
-use super::{DataDir, Exit, Failure, ask, log, node, output};
+use super::{DataDir, Exit, Failure, certificates, log, node, output, post};
 use crate::config::{Address, Config, LogFormat};
 use crate::http::app::HttpOptions;
 use crate::http::budget::Budget;
 use crate::http::listen::{self, Bound};
-use crate::http::tls::{CertificateAuthority, TlsIdentity};
 use crate::limits;
-use crate::mail::{Patience, Postman};
-use crate::service::mail::Mailer;
 use crate::service::{App, Broker};
 pub(super) use listeners::Url;
 use signals::Signals;
@@ -120,14 +115,20 @@ async fn serve(
     tell: &dyn Fn(&[Url]) -> Option<String>,
 ) -> Result<Arc<App>, Failure> {
     let signals = Signals::new()?;
-    let (mailer, postman) = mail(data, config)?;
+    let (mailer, postman) = post::office(data, config)?;
     let app = node::open(data, config, mailer).await;
     let mut app = app.map_err(|error| error.into_failure(data))?;
     let (broker, wanted) = Broker::channel();
     app.broker = broker;
     let app = Arc::new(app);
-    let identity = config.https.get().map(|_| identity(data, config));
+    let identity = config.https.get();
+    let identity = identity.map(|_| certificates::identity(data, config));
     let identity = identity.transpose()?;
+    if let Some(identity) = &identity
+        && let Some(text) = certificates::left_out(identity.authority(), config.https)
+    {
+        tracing::warn!("{text}");
+    }
     let options = HttpOptions {
         budget: Budget::default(),
         clinic: config.clinic.clone(),
@@ -186,33 +187,4 @@ async fn serve(
         }
     }
     Ok(app)
-}
-
-fn identity(data: &DataDir, config: &Config) -> Result<Arc<TlsIdentity>, Failure> {
-    let authority = CertificateAuthority::open(&data.join(TLS));
-    let authority = authority.map_err(|error| Failure::new(error.to_string()))?;
-    TlsIdentity::new(Arc::new(authority), &config.hosts, SystemTime::now())
-        .map(Arc::new)
-        .map_err(|error| Failure::new(error.to_string()))
-}
-
-/// The mailer, and the postman when a mail server is configured.
-fn mail(data: &DataDir, config: &Config) -> Result<(Mailer, Option<Postman>), Failure> {
-    let server = &config.mail;
-    if server.host.is_empty() {
-        return Ok((Mailer::default(), None));
-    }
-    // A relative path starts in the data directory.
-    let file = data.join(&server.password_file);
-    let password = match server.password_file.as_str() {
-        "" => None,
-        _ => Some(ask::password(
-            Some(&file),
-            &server.user,
-            "mail.password_file",
-        )?),
-    };
-    let (mailer, postman) = Postman::new(config, password, Patience::default())
-        .map_err(|error| Failure::new(error.to_string()))?;
-    Ok((mailer, Some(postman)))
 }

@@ -15,6 +15,7 @@ pub const ACTIONS: &[&str] = &[
     "conflict.settle",
     "node.demo",
     "node.init",
+    "node.new_authority",
     "node.new_replica",
     "node.restore_schema",
     "node.seed",

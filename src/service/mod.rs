@@ -12,6 +12,7 @@ pub mod conflicts;
 mod error;
 pub mod invitations;
 pub mod mail;
+pub mod node;
 pub mod patients;
 mod policy;
 pub mod queue;
