@@ -2,7 +2,7 @@
 
 use super::{DataDir, Failure, ask};
 use crate::config::Config;
-use crate::mail::{Patience, Postman};
+use crate::mail::Postman;
 use crate::service::mail::Mailer;
 
 /// The mailer, and the postman when a mail server is configured.
@@ -27,7 +27,7 @@ pub(super) fn office(
             "mail.password_file",
         )?),
     };
-    let (mailer, postman) = Postman::new(config, password, Patience::default())
-        .map_err(|error| Failure::new(error.to_string()))?;
+    let (mailer, postman) =
+        Postman::new(config, password).map_err(|error| Failure::new(error.to_string()))?;
     Ok((mailer, Some(postman)))
 }

@@ -19,6 +19,7 @@ use crate::http::app::HttpOptions;
 use crate::http::budget::Budget;
 use crate::http::listen::{self, Bound};
 use crate::limits;
+use crate::service::mail::{self, GivenUp};
 use crate::service::{App, Broker};
 pub(super) use listeners::Url;
 use signals::Signals;
@@ -158,7 +159,12 @@ async fn serve(
         wanted,
     ));
     let control = tokio::spawn(control.serve(node, stop.clone()));
-    let postman = postman.map(|postman| tokio::spawn(postman.run(stop_mail.clone())));
+    let postman = postman.map(|postman| {
+        let app = Arc::clone(&app);
+        tokio::spawn(postman.run(stop_mail.clone(), move |lost| {
+            note_lost(Arc::clone(&app), lost)
+        }))
+    });
     tokio::spawn(known::warn(Arc::clone(&app)));
     let told = tell(&urls).map_or_else(|| ready.clone(), |text| format!("{text}\n{ready}"));
     // Nobody has to read it.
@@ -183,8 +189,16 @@ async fn serve(
     if let Some(postman) = postman {
         let sent = tokio::time::timeout(limits::STOP_TASKS_TIMEOUT, postman).await;
         if sent.is_err() {
-            tracing::warn!("stopped before every mail was sent");
+            tracing::warn!("stopped before every mail that was not sent was noted");
         }
     }
     Ok(app)
+}
+
+/// Leaves a trace of mails that were given up.
+async fn note_lost(app: Arc<App>, lost: Vec<GivenUp>) {
+    let count = lost.len();
+    if let Err(error) = mail::note_given_up(&app, lost).await {
+        tracing::error!(%error, count, "mails that were given up are not in the audit log");
+    }
 }

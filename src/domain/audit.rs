@@ -13,6 +13,7 @@ pub const ACTIONS: &[&str] = &[
     "conflict.list",
     "conflict.read",
     "conflict.settle",
+    "mail.give_up",
     "node.demo",
     "node.init",
     "node.new_authority",
