@@ -288,6 +288,9 @@ pub const WORKERS_MAX: usize = 64;
 pub const BLOCKING_THREADS_MAX: usize = 4;
 /// Most connections that can be configured: each may take a file, a buffer and a task.
 pub const CONNECTIONS_CONFIGURED_MAX: usize = 16 * 1024;
+/// Files that a node opens besides connections of clients: database, write-ahead log, listeners, peers,
+/// mail, commands, the log.
+pub const FILES_RESERVED: usize = 64;
 /// How long a stop waits for tasks that should have ended (a mail under way) before it goes on.
 pub const STOP_TASKS_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -330,7 +333,7 @@ pub const CA_WARN_DAYS: i64 = 365;
 
 // ---- Mail ---------------------------------------------------------------------------------
 
-/// Mails waiting to be sent. Each was asked for by a throttled request or a resolution.
+/// Mails handed over and not yet looked at. Each was asked for by a throttled request or a resolution.
 pub const MAILS_MAX: usize = 64;
 /// Mails between two attempts: the resolutions of a long day whose mail server is away. Each has some
 /// kilobytes.

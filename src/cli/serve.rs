@@ -5,6 +5,7 @@
 
 mod known;
 mod listeners;
+mod open_files;
 mod peers;
 mod signals;
 
@@ -17,7 +18,7 @@ use super::{DataDir, Exit, Failure, certificates, log, node, output, post};
 use crate::config::{Address, Config, LogFormat};
 use crate::http::app::HttpOptions;
 use crate::http::budget::Budget;
-use crate::http::listen::{self, Bound};
+use crate::http::listen::{self, Bound, ConnectionLimits};
 use crate::limits;
 use crate::service::mail::{self, GivenUp};
 use crate::service::{App, Broker};
@@ -33,7 +34,7 @@ use signals::Signals;
 
 Prints one line on standard output when it is ready:
   islet ready: http://127.0.0.1:8000 backoffice http://127.0.0.1:8001 \
-https https://pi.local:8443 (CA sha256 AB:CD:...) peer 0.0.0.0:8444 (id 0a1b...)
+https https://pi.local:8443 (CA sha256 AB:CD:...) peer [::]:8444 (id 0a1b...)
 
 SIGTERM or SIGINT finishes what was accepted and exits 0; a second one exits at once.")]
 pub(super) struct ServeArgs {
@@ -43,10 +44,10 @@ pub(super) struct ServeArgs {
     /// Where the back office listens in plain HTTP, or off [default: 127.0.0.1:8001]
     #[arg(long, value_name = "ADDR")]
     backoffice: Option<Address>,
-    /// Where both listen in HTTPS, or off [default: 0.0.0.0:8443]
+    /// Where both listen in HTTPS, or off [default: [::]:8443]
     #[arg(long, value_name = "ADDR")]
     https: Option<Address>,
-    /// Where the other nodes of the network connect, or off [default: 0.0.0.0:8444]
+    /// Where the other nodes of the network connect, or off [default: [::]:8444]
     ///
     /// Off, this node keeps to itself: it listens for no other node, connects to none and hands over no places of
     /// the queue; only `islet sync --peer` exchanges, once. To connect without being reached, listen on
@@ -92,6 +93,7 @@ pub(super) fn run_telling(
     data.require_node()?;
     let config = data.config(|config| args.apply(config))?;
     log::start(&config.log, config.log_format);
+    let connections = open_files::fit(config.connection_limits())?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(config.workers)
         .max_blocking_threads(limits::BLOCKING_THREADS_MAX)
@@ -99,7 +101,7 @@ pub(super) fn run_telling(
         .enable_all()
         .build()
         .map_err(|error| Failure::new(format!("cannot start threads: {error}")))?;
-    let served = runtime.block_on(serve(data, &config, tell));
+    let served = runtime.block_on(serve(data, &config, connections, tell));
     runtime.shutdown_timeout(limits::STOP_TASKS_TIMEOUT);
     match Arc::into_inner(served?) {
         Some(app) => app.store.close(),
@@ -113,6 +115,7 @@ pub(super) fn run_telling(
 async fn serve(
     data: &DataDir,
     config: &Config,
+    connections: ConnectionLimits,
     tell: &dyn Fn(&[Url]) -> Option<String>,
 ) -> Result<Arc<App>, Failure> {
     let signals = Signals::new()?;
@@ -174,7 +177,7 @@ async fn serve(
     })?;
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "{ready}");
     let bound = bound.into_iter().map(|(_, bound)| bound).collect();
-    let cut = listen::serve(bound, config.connection_limits(), stop).await;
+    let cut = listen::serve(bound, connections, stop).await;
     if cut > 0 {
         tracing::warn!(cut, "connections were cut off: they took too long to stop");
     }

@@ -21,6 +21,7 @@ mod bind;
 mod body;
 mod conn;
 mod exchange;
+mod plain;
 mod serve;
 mod table;
 #[cfg(test)]
