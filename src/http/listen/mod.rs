@@ -29,7 +29,7 @@ mod tests;
 mod watched;
 
 pub use bind::{BindError, Bound, PlainRefused, bind, check_plain};
-pub use exchange::{Late, Progress};
+pub use exchange::{Instead, Progress};
 pub use serve::serve;
 
 use std::net::SocketAddr;
