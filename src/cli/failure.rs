@@ -105,12 +105,13 @@ impl From<StoreError> for Failure {
             error,
             StoreError::Damaged(_) | StoreError::DiskFull | StoreError::Sqlite(_)
         );
+        let exit = match &error {
+            _ if storage => Exit::Storage,
+            StoreError::NotOwner { .. } => Exit::Permission,
+            _ => Exit::Failure,
+        };
         Self {
-            exit: if storage {
-                Exit::Storage
-            } else {
-                Exit::Failure
-            },
+            exit,
             text: error.to_string(),
         }
     }

@@ -64,7 +64,7 @@ fn files_of_another_user() {
     let before = super::names_in(&data);
     for words in [&["user", "list"] as &[&str], &["serve"]] {
         let ended = islet(&data, words);
-        ended.refused(1, "belongs to the user with id 65534");
+        ended.refused(77, "belongs to the user with id 65534");
     }
     assert_eq!(super::names_in(&data), before);
 }

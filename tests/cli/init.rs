@@ -180,7 +180,10 @@ fn who_may_not_is_told_to_be_another_user() {
     // A parent that they may not write to, and a directory that they may not look into.
     super::set_mode(dir.path(), 0o555);
     let Some((code, said)) = try_as_nobody(&init) else {
-        super::skip("who_may_not_is_told_to_be_another_user: others may not run the binary");
+        support::skip(
+            "who_may_not_is_told_to_be_another_user",
+            "others may not run the binary",
+        );
         return;
     };
     assert_eq!(code, Some(77), "{said}");

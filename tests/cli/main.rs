@@ -105,15 +105,6 @@ fn vandalise(path: &Path, from: &[u8], to: &[u8]) {
     std::fs::write(path, bytes).unwrap();
 }
 
-/// Says aloud that a test cannot run here, and records it where the whole run counts it.
-fn skip(why: &str) {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/target/skipped-tests.txt");
-    let mut options = std::fs::OpenOptions::new();
-    let mut file = options.create(true).append(true).open(path).unwrap();
-    writeln!(file, "{why}").unwrap();
-    eprintln!("SKIPPED {why}");
-}
-
 /// The id of a user who has nothing.
 const NOBODY: u32 = 65_534;
 

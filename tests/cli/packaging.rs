@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::{finish, skip};
+use super::finish;
 use crate::support;
 
 fn repository(path: &str) -> PathBuf {
@@ -115,7 +115,7 @@ fn the_unit_starts_the_node_as_its_own_user() {
 #[test]
 fn systemd_understands_the_unit() {
     let Ok(version) = Command::new("systemd-analyze").arg("--version").output() else {
-        skip("systemd_understands_the_unit: no systemd-analyze");
+        support::skip("systemd_understands_the_unit", "no systemd-analyze");
         return;
     };
     assert!(version.status.success());

@@ -394,7 +394,10 @@ fn an_address_that_no_certificate_can_name_is_told() {
         });
     let Some(public) = public else {
         assert!(told.starts_with("ok"), "{told}");
-        super::skip("an_address_that_no_certificate_can_name_is_told: all addresses are private");
+        support::skip(
+            "an_address_that_no_certificate_can_name_is_told",
+            "all addresses are private",
+        );
         return;
     };
     assert!(

@@ -3,8 +3,8 @@
 use crate::cli::{DataDir, node, post};
 use crate::limits;
 use crate::service::mail::GIVE_UP;
+use crate::store::Snapshot;
 use crate::store::audit::{self, AuditFilter};
-use crate::store::{Snapshot, StoreError};
 
 use super::Finding;
 use crate::domain::time::Timestamp;
@@ -43,7 +43,7 @@ pub(super) fn given_up(snapshot: &Snapshot, now: Timestamp) -> Finding {
         ..AuditFilter::default()
     };
     let days = limits::MAIL_TOLD_DAYS;
-    match snapshot.read(|tx| Ok::<_, StoreError>(audit::list(tx, &filter)?)) {
+    match snapshot.read(|tx| audit::list(tx, &filter)) {
         Err(error) => Finding::fail(check, error.to_string()),
         Ok(rows) => match rows.first() {
             None => Finding::ok(check, format!("none was given up in {days} days")),
