@@ -344,6 +344,9 @@ pub const WORKERS_MAX: usize = 64;
 pub const BLOCKING_THREADS_MAX: usize = 4;
 /// Most connections that can be configured: each may take a file, a buffer and a task.
 pub const CONNECTIONS_CONFIGURED_MAX: usize = 16 * 1024;
+/// Files that a node opens besides connections of clients: database, write-ahead log, listeners, peers,
+/// mail, commands, the log.
+pub const FILES_RESERVED: usize = 64;
 /// How long a stop waits for tasks that should have ended (a mail under way) before it goes on.
 pub const STOP_TASKS_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -386,12 +389,25 @@ pub const CA_WARN_DAYS: i64 = 365;
 
 // ---- Mail ---------------------------------------------------------------------------------
 
-/// Mails waiting to be sent. Each was asked for by a throttled request or a resolution.
+/// Mails handed over and not yet looked at. Each was asked for by a throttled request or a resolution.
 pub const MAILS_MAX: usize = 64;
+/// Mails between two attempts: the resolutions of a long day whose mail server is away. Each has some
+/// kilobytes.
+pub const MAILS_WAITING_MAX: usize = 256;
+/// Mails under way at once: a server that says nothing holds up as many and no more.
+pub const MAILS_AT_ONCE: usize = 4;
 /// From the connection to the mail server's last word on one mail.
 pub const MAIL_TIMEOUT: Duration = Duration::from_secs(20);
-/// Pauses before the second and the third attempt. A recovery link lives for 5 minutes at least.
-pub const MAIL_RETRY_PAUSES: [Duration; 2] = [Duration::from_secs(2), Duration::from_secs(15)];
+/// Pause before the second attempt, doubled up to the longest. A recovery link lives for minutes, a
+/// mail server may be away for hours.
+pub const MAIL_PAUSE: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(15 * 60));
+/// How long a mail without a link is tried: over night, so that in the morning people hear of it.
+pub const MAIL_TRIED_FOR: Duration = Duration::from_secs(12 * 3600);
+/// How long a stop tries to send what waits. Less than [`STOP_TASKS_TIMEOUT`], so that there is time to
+/// note what was lost.
+pub const MAIL_STOP_TIMEOUT: Duration = Duration::from_secs(3);
+/// Days for which `islet doctor` speaks of mails that were given up.
+pub const MAIL_TOLD_DAYS: i64 = 7;
 
 // ---- Peers --------------------------------------------------------------------------------
 

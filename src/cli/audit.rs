@@ -14,6 +14,9 @@ use crate::limits;
 use crate::store::audit::{AuditFilter, AuditReport, AuditRow, list};
 use crate::store::{ReadTx, Snapshot, StoreError, patients, staff};
 
+/// What the clinic's time is, as it is printed: [`crate::domain::time::ARGENTINA`].
+const CLINIC_OFFSET: &str = "-03:00";
+
 /// Subcommands of `islet audit`.
 #[derive(Debug, clap::Subcommand)]
 #[command(after_help = "Examples:
@@ -53,7 +56,7 @@ pub(super) struct LogArgs {
     #[arg(long, value_parser = ["ok", "denied", "failed"])]
     outcome: Option<String>,
     /// From this time on: 2026-03-06, 2026-03-06T08:00 (clinic's time), 2026-03-06T11:00:00Z, or as
-    /// it is printed: 06/03/2026 or '06/03/2026 08:00:00'
+    /// it is printed: 06/03/2026 or '06/03/2026 08:00:00 -03:00'
     #[arg(long, value_name = "TIME", value_parser = time)]
     since: Option<Timestamp>,
     /// Before this time
@@ -105,8 +108,10 @@ fn time(text: &str) -> Result<Timestamp, String> {
     Timestamp::parse(text).map_err(|why| why.to_string())
 }
 
-/// `24/11/2026` or `24/11/2026 08:00:00`: as the log is printed, the clinic's time.
+/// `24/11/2026`, `24/11/2026 08:00:00` or `24/11/2026 08:00:00 -03:00`: as the log is printed, the
+/// clinic's time.
 fn as_shown(text: &str) -> Option<Timestamp> {
+    let text = text.strip_suffix(CLINIC_OFFSET).unwrap_or(text).trim_end();
     let (date, time) = text.split_once(' ').unwrap_or((text, ""));
     let mut parts = date.split('/');
     let (day, month, year) = (parts.next()?, parts.next()?, parts.next()?);
@@ -140,23 +145,39 @@ fn show_log(args: &LogArgs, tx: &ReadTx<'_>) -> Result<(), Failure> {
         since: args.since,
         until: args.until,
         before: args.before,
-        limit: args.limit,
+        // One more tells whether there are more.
+        limit: args.limit + 1,
     };
+    let mut rows = list(tx, &filter)?;
+    let cut = rows.len() > args.limit as usize;
+    rows.truncate(args.limit as usize);
     let mut names = Names::new(tx);
-    for row in list(tx, &filter)? {
-        let (who, whose) = names.of(&row)?;
+    for row in &rows {
+        let (who, whose) = names.of(row)?;
         if args.json {
             output::json_line(&Shown {
                 time: Timestamp(row.at).to_rfc3339(),
                 actor: &who,
                 patient: whose.as_deref(),
-                row: &row,
+                row,
             })?;
         } else {
-            output::line(&text(&row, &who, whose.as_deref()))?;
+            output::line(&text(row, &who, whose.as_deref()))?;
         }
     }
+    if cut && let Some(last) = rows.last() {
+        tell_of_more(last.seq, args.json);
+    }
     Ok(())
+}
+
+/// On standard error, so that what is printed stays one entry a line.
+fn tell_of_more(last: i64, json: bool) {
+    if json {
+        eprintln!("{}", serde_json::json!({"more": true, "before": last}));
+    } else {
+        eprintln!("There are older ones: --before {last}, or a greater --limit.");
+    }
 }
 
 fn patient_id(tx: &ReadTx<'_>, dni: &str) -> Result<i64, Failure> {
@@ -196,7 +217,10 @@ struct Shown<'a> {
 
 fn text(row: &AuditRow, who: &str, whose: Option<&str>) -> String {
     let time = Timestamp(row.at).to_argentina();
-    let mut line = format!("{} {time} {who} {} {}", row.seq, row.action, row.outcome);
+    let mut line = format!(
+        "{} {time} {CLINIC_OFFSET} {who} {} {}",
+        row.seq, row.action, row.outcome
+    );
     let object = row.object_kind.as_deref().zip(row.object_id);
     let object = object.map(|(kind, id)| format!("{kind} {id}"));
     let facts = [
@@ -305,7 +329,7 @@ fn show_verdict(snapshot: &Snapshot, data: &DataDir, json: bool) -> Result<(), F
 
 #[cfg(test)]
 mod tests {
-    use super::time;
+    use super::{CLINIC_OFFSET, time};
 
     #[test]
     fn times_are_days_wall_times_or_instants() {
@@ -315,6 +339,9 @@ mod tests {
         assert_eq!(at("2026-03-06T11:00:00Z"), "2026-03-06T11:00:00.000Z");
         assert_eq!(at("06/03/2026"), "2026-03-06T03:00:00.000Z");
         assert_eq!(at("6/3/2026 08:00:00"), "2026-03-06T11:00:00.000Z");
+        assert_eq!(at("06/03/2026 08:00:00 -03:00"), "2026-03-06T11:00:00.000Z");
+        let offset = format!("{}", crate::domain::time::ARGENTINA);
+        assert!(CLINIC_OFFSET.starts_with(&offset), "{offset}");
         for bad in [
             "",
             "yesterday",

@@ -1,7 +1,8 @@
-//! `islet config`: what holds, and whether it can.
+//! `islet config`: what holds, and whether it can. What `islet serve` would refuse is a mistake here.
 
 use super::data_dir::CONFIG_FILE;
-use super::{DataDir, Failure, output};
+use super::{DataDir, Failure, certificates, output, post};
+use crate::config::Config;
 
 /// Subcommands of `islet config`.
 #[derive(Debug, clap::Subcommand)]
@@ -10,7 +11,8 @@ use super::{DataDir, Failure, output};
 for the key http, ISLET_MAIL_HOST for host in [mail]), then flags."
 )]
 pub(super) enum ConfigCommand {
-    /// Find mistakes: unknown keys, values that cannot work; exits with 3 when there are any
+    /// Find mistakes: unknown keys, values that cannot work, and what the node in the directory
+    /// cannot do; exits with 3 when there are any
     Check {
         /// Print the result as JSON
         #[arg(long)]
@@ -31,33 +33,46 @@ pub(super) enum ConfigCommand {
 pub(super) fn run(command: &ConfigCommand, data: &DataDir) -> Result<(), Failure> {
     let loaded = data.config(|_| {});
     match command {
+        ConfigCommand::Check { json } => check(loaded, data, *json),
         ConfigCommand::Show { json: true } => output::json(&loaded?),
         ConfigCommand::Show { json: false } => output::line(loaded?.to_toml()?.trim_end()),
-        ConfigCommand::Check { json: true } => {
-            let text = loaded.err().map(|failure| failure.text).unwrap_or_default();
-            let problems: Vec<_> = text.lines().collect();
-            let file = data.join(CONFIG_FILE);
-            output::json(&serde_json::json!({"file": file, "problems": problems}))?;
-            if problems.is_empty() {
-                Ok(())
-            } else {
-                Err(Failure::problems())
-            }
+    }
+}
+
+/// What is wrong with the configuration, by itself and for the node in the directory.
+pub(super) fn problems(loaded: Result<Config, Failure>, data: &DataDir) -> Vec<String> {
+    match loaded {
+        Err(failure) => failure.text.lines().map(str::to_owned).collect(),
+        Ok(config) if data.holds_node() => {
+            let mut found = match config.https.get() {
+                None => Vec::new(),
+                Some(_) => certificates::unvouched(data, &config),
+            };
+            let mail = post::office(data, &config);
+            found.extend(mail.err().map(|failure| failure.text));
+            found
         }
-        ConfigCommand::Check { json: false } => match loaded {
-            Ok(_) => {
-                let file = data.join(CONFIG_FILE);
-                let source = if file.exists() {
-                    ""
-                } else {
-                    " (there is no such file)"
-                };
-                output::line(&format!("{}: no mistakes{source}", file.display()))
-            }
-            Err(failure) => {
-                output::line(&failure.text)?;
-                Err(Failure::problems())
-            }
-        },
+        Ok(_) => Vec::new(),
+    }
+}
+
+fn check(loaded: Result<Config, Failure>, data: &DataDir, json: bool) -> Result<(), Failure> {
+    let (file, problems) = (data.join(CONFIG_FILE), problems(loaded, data));
+    if json {
+        output::json(&serde_json::json!({"file": file, "problems": problems}))?;
+    } else if problems.is_empty() {
+        let source = if file.exists() {
+            ""
+        } else {
+            " (there is no such file)"
+        };
+        output::line(&format!("{}: no mistakes{source}", file.display()))?;
+    } else {
+        output::line(&problems.join("\n"))?;
+    }
+    if problems.is_empty() {
+        Ok(())
+    } else {
+        Err(Failure::problems())
     }
 }

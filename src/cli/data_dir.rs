@@ -56,6 +56,24 @@ impl DataDir {
         self.0.join(name)
     }
 
+    /// Refuses a path that no command can work with: a file, or a directory that this user may
+    /// not look into. One that does not exist yet is none of these.
+    ///
+    /// # Errors
+    /// The text says what to give instead, or who to be.
+    pub fn check_usable(&self) -> Result<(), Failure> {
+        match std::fs::read_dir(&self.0) {
+            Err(error) if error.kind() == ErrorKind::NotADirectory => Err(Failure::usage(format!(
+                "{} is a file: --data wants the directory of a node, or a new one",
+                self.0.display()
+            ))),
+            Err(error) if error.kind() == ErrorKind::PermissionDenied => {
+                Err(Failure::io("look into", &self.0, &error))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Whether there is a database in it.
     #[must_use]
     pub fn holds_node(&self) -> bool {

@@ -1,6 +1,8 @@
 //! `islet demo`: a clinic of invented people, made where there is none, then served.
 
 use std::fmt::Write;
+use std::os::unix::process::CommandExt;
+use std::process::Command;
 use std::sync::Arc;
 
 use jiff::civil::Date;
@@ -46,6 +48,9 @@ struct Found {
 pub(super) fn run(args: &DemoArgs, data: &DataDir) -> Result<(), Failure> {
     if !data.holds_node() {
         make(args.seed, data)?;
+        if !args.load_only {
+            start_afresh();
+        }
     }
     let found = look(data)?;
     if let Some(wanted) = args.seed
@@ -64,6 +69,19 @@ pub(super) fn run(args: &DemoArgs, data: &DataDir) -> Result<(), Failure> {
     serve::run_telling(&args.serve, data, &|urls| {
         Some(format!("{title}\n{}\n{logins}", addresses(urls)))
     })
+}
+
+/// Goes on as a new process in the place of this one, which finds the clinic made: the allocator
+/// would keep what the loader took, three times what the node needs. Comes back only when that
+/// cannot be; then the node serves with more memory.
+fn start_afresh() {
+    let mut words = std::env::args_os();
+    let mut command = Command::new("/proc/self/exe");
+    if let Some(name) = words.next() {
+        command.arg0(name);
+    }
+    let error = command.args(words).exec();
+    eprintln!("islet: going on with the memory of the loader: {error}");
 }
 
 fn make(seed: Option<u64>, data: &DataDir) -> Result<(), Failure> {

@@ -4,6 +4,7 @@
 mod accounts;
 mod database;
 mod machine;
+mod mail;
 mod network;
 
 use serde::Serialize;
@@ -76,6 +77,8 @@ pub(super) fn run(args: &DoctorArgs, data: &DataDir) -> Result<(), Failure> {
         machine::disk_space(data),
         machine::config(data),
         machine::certificates(data),
+        machine::addresses(data),
+        mail::server(data),
     ];
     findings.extend(database::check(data));
     findings.extend(network::check(data));

@@ -1,6 +1,6 @@
 //! Why a command did not do its work, with its exit code. Texts go to standard error.
 
-use std::io;
+use std::io::{self, ErrorKind};
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -8,6 +8,10 @@ use serde::{Deserialize, Serialize};
 use crate::config::ConfigError;
 use crate::service;
 use crate::store::StoreError;
+
+/// What to do where this user may not.
+const AS_ANOTHER_USER: &str =
+    "run this as the user that the node belongs to, such as `sudo -u islet islet ...`";
 
 /// What the process ends with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,6 +27,8 @@ pub enum Exit {
     Problems = 3,
     /// The database or the disk failed: EX_IOERR of sysexits.h.
     Storage = 74,
+    /// This user may not: EX_NOPERM of sysexits.h.
+    Permission = 77,
 }
 
 /// A command that ended badly.
@@ -72,28 +78,40 @@ impl Failure {
     /// A file could not be read or written.
     #[must_use]
     pub fn io(what: &str, path: &Path, error: &io::Error) -> Self {
+        Self::of_io(format!("cannot {what} {}: {error}", path.display()), error)
+    }
+
+    /// Whose fault an error of the file system is: the user's, who may not, or the disk's.
+    fn of_io(text: String, error: &io::Error) -> Self {
+        if error.kind() == ErrorKind::PermissionDenied {
+            return Self {
+                exit: Exit::Permission,
+                text: format!("{text}; {AS_ANOTHER_USER}"),
+            };
+        }
         Self {
             exit: Exit::Storage,
-            text: format!("cannot {what} {}: {error}", path.display()),
+            text,
         }
     }
 }
 
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
+        if let StoreError::Io(_, source) = &error {
+            return Self::of_io(error.to_string(), source);
+        }
         let storage = matches!(
             error,
-            StoreError::Damaged(_)
-                | StoreError::DiskFull
-                | StoreError::Sqlite(_)
-                | StoreError::Io(..)
+            StoreError::Damaged(_) | StoreError::DiskFull | StoreError::Sqlite(_)
         );
+        let exit = match &error {
+            _ if storage => Exit::Storage,
+            StoreError::NotOwner { .. } => Exit::Permission,
+            _ => Exit::Failure,
+        };
         Self {
-            exit: if storage {
-                Exit::Storage
-            } else {
-                Exit::Failure
-            },
+            exit,
             text: error.to_string(),
         }
     }

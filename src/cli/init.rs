@@ -2,12 +2,13 @@
 
 use std::path::PathBuf;
 
+use super::data_dir::TLS;
 use super::founding::{First, NewNode};
-use super::{DataDir, Failure, ask, founding, output};
+use super::{DataDir, Failure, ask, certificates, founding, output};
 use crate::config::Config;
 use crate::domain::account::{Email, Username};
 use crate::domain::text;
-use crate::http::tls::check_host;
+use crate::http::tls::{CertificateAuthority, check_host};
 
 /// Options of `islet init`. What is missing is asked for at a terminal.
 #[derive(Debug, clap::Args)]
@@ -28,8 +29,8 @@ pub(super) struct InitArgs {
     /// Name of the clinic, as patients and staff read it
     #[arg(long)]
     clinic: Option<String>,
-    /// Name or address outside the LAN that the node's certificates may name; can be repeated,
-    /// and not be added later
+    /// Name or address outside the LAN that the node's certificates may name; can be repeated. One
+    /// that comes later needs `islet new-authority` and a visit to every phone
     #[arg(long = "host", value_name = "HOST")]
     hosts: Vec<String>,
     /// Print the result as JSON
@@ -47,6 +48,11 @@ pub(super) fn run(args: &InitArgs, data: &DataDir) -> Result<(), Failure> {
     let new = new_node(&config, args.clinic.as_deref(), &args.hosts)?;
     let first = founder(args)?;
     let fingerprint = founding::create(data, &new, first)?;
+    if let Ok(authority) = CertificateAuthority::open(&data.join(TLS))
+        && let Some(text) = certificates::left_out(&authority, config.https)
+    {
+        eprintln!("islet: {text}");
+    }
     if args.json {
         return output::json(&serde_json::json!({
             "data": data.path(),
@@ -62,7 +68,7 @@ pub(super) fn run(args: &InitArgs, data: &DataDir) -> Result<(), Failure> {
            islet --data {dir} serve         start it\n  \
            https://<this machine>:8443/ca   how phones learn to trust it\n  \
            {dir}/config.toml                what can be configured\n\
-         Back up {dir} as a whole; keys/ and tls/ cannot be made again."
+         Back up {dir} as a whole; keys/ cannot be made again, and another tls/ means a visit to every phone."
     ))
 }
 

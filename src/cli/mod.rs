@@ -6,6 +6,7 @@
 
 mod ask;
 mod audit;
+mod certificates;
 mod config;
 mod conflicts;
 pub mod control;
@@ -20,9 +21,11 @@ mod invite;
 mod join;
 mod log;
 mod network;
+mod new_authority;
 pub mod node;
 mod output;
 mod peers;
+mod post;
 mod progress;
 mod seed;
 mod serve;
@@ -48,7 +51,9 @@ Exit codes:
    1  it could not be done; the text says why
    2  the command line makes no sense
    3  it was done and found problems (audit verify, doctor, config check)
-  74  the database or the disk failed; see the log and `islet doctor`";
+  70  the node found a defect of its own; start it again and report it with the log
+  74  the database or the disk failed; see the log and `islet doctor`
+  77  this user may not: run it as the user that the node belongs to";
 
 /// The edge node of a diabetes clinic: patients, glucose readings and the appointment queue on
 /// one small computer.
@@ -91,6 +96,8 @@ enum Command {
     Audit(audit::AuditCommand),
     /// Look for what is wrong with the node
     Doctor(doctor::DoctorArgs),
+    /// Make another certificate authority, when the old one was lost or cannot do
+    NewAuthority(new_authority::NewAuthorityArgs),
     /// Check or show the configuration
     #[command(subcommand)]
     Config(config::ConfigCommand),
@@ -122,8 +129,10 @@ fn run(cli: &Cli) -> Result<(), Failure> {
     let data = || {
         let missing = "say where the node is: --data DIR, or the variable ISLET_DATA";
         let path = cli.data.clone().filter(|path| !path.as_os_str().is_empty());
-        path.map(DataDir::new)
-            .ok_or_else(|| Failure::usage(missing))
+        let data = path.map(DataDir::new);
+        let data = data.ok_or_else(|| Failure::usage(missing))?;
+        data.check_usable()?;
+        Ok::<_, Failure>(data)
     };
     match &cli.command {
         Command::Init(args) => init::run(args, &data()?),
@@ -138,6 +147,7 @@ fn run(cli: &Cli) -> Result<(), Failure> {
         Command::User(command) => user::run(command, &data()?),
         Command::Audit(command) => audit::run(command, &data()?),
         Command::Doctor(args) => doctor::run(args, &data()?),
+        Command::NewAuthority(args) => new_authority::run(args, &data()?),
         Command::Config(command) => config::run(command, &data()?),
         Command::Completions { shell } => {
             let mut script = Vec::new();

@@ -5,26 +5,23 @@
 
 mod known;
 mod listeners;
+mod open_files;
 mod peers;
 mod signals;
 
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use tokio_util::sync::CancellationToken;
 
 use super::control::Control;
-use super::data_dir::TLS;
-use super::{DataDir, Exit, Failure, ask, log, node, output};
+use super::{DataDir, Exit, Failure, certificates, log, node, output, post};
 use crate::config::{Address, Config, LogFormat};
 use crate::http::app::HttpOptions;
 use crate::http::budget::Budget;
-use crate::http::listen::{self, Bound};
-use crate::http::tls::{CertificateAuthority, TlsIdentity};
+use crate::http::listen::{self, Bound, ConnectionLimits};
 use crate::limits;
-use crate::mail::{Patience, Postman};
 use crate::service::live;
-use crate::service::mail::Mailer;
+use crate::service::mail::{self, GivenUp};
 use crate::service::{App, Broker};
 pub(super) use listeners::Url;
 use signals::Signals;
@@ -38,7 +35,7 @@ use signals::Signals;
 
 Prints one line on standard output when it is ready:
   islet ready: http://127.0.0.1:8000 backoffice http://127.0.0.1:8001 \
-https https://pi.local:8443 (CA sha256 AB:CD:...) peer 0.0.0.0:8444 (id 0a1b...)
+https https://pi.local:8443 (CA sha256 AB:CD:...) peer [::]:8444 (id 0a1b...)
 
 SIGTERM or SIGINT finishes what was accepted and exits 0; a second one exits at once.")]
 pub(super) struct ServeArgs {
@@ -48,10 +45,10 @@ pub(super) struct ServeArgs {
     /// Where the back office listens in plain HTTP, or off [default: 127.0.0.1:8001]
     #[arg(long, value_name = "ADDR")]
     backoffice: Option<Address>,
-    /// Where both listen in HTTPS, or off [default: 0.0.0.0:8443]
+    /// Where both listen in HTTPS, or off [default: [::]:8443]
     #[arg(long, value_name = "ADDR")]
     https: Option<Address>,
-    /// Where the other nodes of the network connect, or off [default: 0.0.0.0:8444]
+    /// Where the other nodes of the network connect, or off [default: [::]:8444]
     ///
     /// Off, this node keeps to itself: it listens for no other node, connects to none and hands over no places of
     /// the queue; only `islet sync --peer` exchanges, once. To connect without being reached, listen on
@@ -97,6 +94,7 @@ pub(super) fn run_telling(
     data.require_node()?;
     let config = data.config(|config| args.apply(config))?;
     log::start(&config.log, config.log_format);
+    let connections = open_files::fit(config.connection_limits())?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(config.workers)
         .max_blocking_threads(limits::BLOCKING_THREADS_MAX)
@@ -104,7 +102,7 @@ pub(super) fn run_telling(
         .enable_all()
         .build()
         .map_err(|error| Failure::new(format!("cannot start threads: {error}")))?;
-    let served = runtime.block_on(serve(data, &config, tell));
+    let served = runtime.block_on(serve(data, &config, connections, tell));
     runtime.shutdown_timeout(limits::STOP_TASKS_TIMEOUT);
     match Arc::into_inner(served?) {
         Some(app) => app.store.close(),
@@ -118,17 +116,24 @@ pub(super) fn run_telling(
 async fn serve(
     data: &DataDir,
     config: &Config,
+    connections: ConnectionLimits,
     tell: &dyn Fn(&[Url]) -> Option<String>,
 ) -> Result<Arc<App>, Failure> {
     let signals = Signals::new()?;
-    let (mailer, postman) = mail(data, config)?;
+    let (mailer, postman) = post::office(data, config)?;
     let app = node::open(data, config, mailer).await;
     let mut app = app.map_err(|error| error.into_failure(data))?;
     let (broker, wanted) = Broker::channel();
     app.broker = broker;
     let app = Arc::new(app);
-    let identity = config.https.get().map(|_| identity(data, config));
+    let identity = config.https.get();
+    let identity = identity.map(|_| certificates::identity(data, config));
     let identity = identity.transpose()?;
+    if let Some(identity) = &identity
+        && let Some(text) = certificates::left_out(identity.authority(), config.https)
+    {
+        tracing::warn!("{text}");
+    }
     let options = HttpOptions {
         budget: Budget::default(),
         clinic: config.clinic.clone(),
@@ -158,8 +163,13 @@ async fn serve(
         wanted,
     ));
     let control = tokio::spawn(control.serve(node, stop.clone()));
-    let postman = postman.map(|postman| tokio::spawn(postman.run(stop_mail.clone())));
     let live = tokio::spawn(live::run(Arc::clone(&app), stop.clone()));
+    let postman = postman.map(|postman| {
+        let app = Arc::clone(&app);
+        tokio::spawn(postman.run(stop_mail.clone(), move |lost| {
+            note_lost(Arc::clone(&app), lost)
+        }))
+    });
     tokio::spawn(known::warn(Arc::clone(&app)));
     let told = tell(&urls).map_or_else(|| ready.clone(), |text| format!("{text}\n{ready}"));
     // Nobody has to read it.
@@ -169,7 +179,7 @@ async fn serve(
     })?;
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "{ready}");
     let bound = bound.into_iter().map(|(_, bound)| bound).collect();
-    let cut = listen::serve(bound, config.connection_limits(), stop).await;
+    let cut = listen::serve(bound, connections, stop).await;
     if cut > 0 {
         tracing::warn!(cut, "connections were cut off: they took too long to stop");
     }
@@ -187,37 +197,16 @@ async fn serve(
     if let Some(postman) = postman {
         let sent = tokio::time::timeout(limits::STOP_TASKS_TIMEOUT, postman).await;
         if sent.is_err() {
-            tracing::warn!("stopped before every mail was sent");
+            tracing::warn!("stopped before every mail that was not sent was noted");
         }
     }
     Ok(app)
 }
 
-fn identity(data: &DataDir, config: &Config) -> Result<Arc<TlsIdentity>, Failure> {
-    let authority = CertificateAuthority::open(&data.join(TLS));
-    let authority = authority.map_err(|error| Failure::new(error.to_string()))?;
-    TlsIdentity::new(Arc::new(authority), &config.hosts, SystemTime::now())
-        .map(Arc::new)
-        .map_err(|error| Failure::new(error.to_string()))
-}
-
-/// The mailer, and the postman when a mail server is configured.
-fn mail(data: &DataDir, config: &Config) -> Result<(Mailer, Option<Postman>), Failure> {
-    let server = &config.mail;
-    if server.host.is_empty() {
-        return Ok((Mailer::default(), None));
+/// Leaves a trace of mails that were given up.
+async fn note_lost(app: Arc<App>, lost: Vec<GivenUp>) {
+    let count = lost.len();
+    if let Err(error) = mail::note_given_up(&app, lost).await {
+        tracing::error!(%error, count, "mails that were given up are not in the audit log");
     }
-    // A relative path starts in the data directory.
-    let file = data.join(&server.password_file);
-    let password = match server.password_file.as_str() {
-        "" => None,
-        _ => Some(ask::password(
-            Some(&file),
-            &server.user,
-            "mail.password_file",
-        )?),
-    };
-    let (mailer, postman) = Postman::new(config, password, Patience::default())
-        .map_err(|error| Failure::new(error.to_string()))?;
-    Ok((mailer, Some(postman)))
 }

@@ -221,18 +221,27 @@ fn role_name(user: &User) -> &'static str {
 }
 
 fn table(users: &[User]) -> Result<(), Failure> {
-    let width = users.iter().map(|user| user.name.chars().count());
-    let width = width.max().unwrap_or(0).max(4);
+    let width = |least: usize, of: &dyn Fn(&User) -> usize| {
+        let widest = users.iter().map(of).max();
+        widest.unwrap_or(0).max(least)
+    };
+    let width_login = width(5, &|user| user.name.chars().count());
+    let width_name = width(4, &|user| person(user).chars().count());
     let mut text = format!(
-        "{:<8} {:>6}  {:width$}  {:8}  EMAIL",
-        "ROLE", "ID", "NAME", ""
+        "{:<8} {:>6}  {:width_login$}  {:width_name$}  {:8}  EMAIL",
+        "ROLE", "ID", "LOGIN", "NAME", ""
     );
     for user in users {
         let blocked = if user.blocked { "blocked" } else { "" };
-        let (role, id, name, email) = (role_name(user), user.id, &user.name, &user.email);
+        let (role, id, login, email) = (role_name(user), user.id, &user.name, &user.email);
+        let name = person(user);
         text.push_str(&format!(
-            "\n{role:<8} {id:>6}  {name:width$}  {blocked:8}  {email}"
+            "\n{role:<8} {id:>6}  {login:width_login$}  {name:width_name$}  {blocked:8}  {email}"
         ));
     }
     output::line(&text)
+}
+
+fn person(user: &User) -> &str {
+    user.person.as_deref().unwrap_or_default()
 }

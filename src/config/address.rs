@@ -1,7 +1,7 @@
 //! An address to listen on, or none.
 
 use std::fmt;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
@@ -22,9 +22,9 @@ impl Address {
         Self::At((Ipv4Addr::LOCALHOST, port).into())
     }
 
-    /// `port` on every IPv4 address.
+    /// `port` on every address, IPv4 and IPv6.
     pub(super) fn any(port: u16) -> Self {
-        Self::At((Ipv4Addr::UNSPECIFIED, port).into())
+        Self::At((Ipv6Addr::UNSPECIFIED, port).into())
     }
 
     /// The address, unless off.

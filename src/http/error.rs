@@ -13,8 +13,8 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::context::RequestId;
-use super::fields::{Issue, Unprocessable};
-use super::listen::Late;
+use super::fields::{Fields, Issue, Unprocessable};
+use super::listen::Instead;
 use crate::auth::throttle::RetryAfter;
 use crate::domain::actor::Actor;
 use crate::domain::queue::QueueState;
@@ -128,6 +128,16 @@ impl ApiError {
     pub fn in_query(mut self) -> Self {
         if let Some(issue) = &mut self.0.issue {
             issue.in_query();
+        }
+        self
+    }
+
+    /// The same of a value that was sent among `fields`, none of which is a secret.
+    #[must_use]
+    pub fn with_sent(mut self, fields: &Fields) -> Self {
+        if let Some(issue) = &mut self.0.issue {
+            let sent = fields.raw(issue.name()).cloned();
+            issue.with_input(sent.unwrap_or_default());
         }
         self
     }
@@ -298,23 +308,29 @@ fn plain(status: StatusCode, detail: &str, code: &str, request: &Request) -> Res
     .into_response()
 }
 
-/// No such route, or a request that ran out of time.
+/// No such route, or a request that is answered in place of one.
 pub async fn not_found(request: Request) -> Response {
-    if let Some(late) = request.extensions().get::<Late>() {
-        return too_late(*late, &request);
+    if let Some(instead) = request.extensions().get::<Instead>() {
+        return instead_of_a_route(*instead, &request);
     }
     plain(StatusCode::NOT_FOUND, "Not Found", "not_found", &request)
 }
 
-fn too_late(late: Late, request: &Request) -> Response {
-    match late {
-        Late::BodyTooSlow => plain(
+fn instead_of_a_route(instead: Instead, request: &Request) -> Response {
+    match instead {
+        Instead::BodyTooSlow => plain(
             StatusCode::REQUEST_TIMEOUT,
             "Los datos llegaron demasiado lento. Intente de nuevo.",
             "body_too_slow",
             request,
         ),
-        Late::TookTooLong => {
+        Instead::NotOneHost => plain(
+            StatusCode::BAD_REQUEST,
+            "The request must have one Host header",
+            "not_one_host",
+            request,
+        ),
+        Instead::TookTooLong => {
             let status = StatusCode::SERVICE_UNAVAILABLE;
             let mut response = plain(
                 status,

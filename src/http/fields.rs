@@ -49,6 +49,11 @@ impl Issue {
         }
     }
 
+    /// The name of the value; empty when it is all of a body.
+    pub(super) fn name(&self) -> &str {
+        self.loc.get(1).and_then(Value::as_str).unwrap_or_default()
+    }
+
     /// What is wrong, for people.
     pub(super) fn text(&self) -> &str {
         &self.msg
@@ -103,12 +108,10 @@ impl Unprocessable {
     /// Everything that is wrong in one text, for interfaces whose errors have one.
     #[must_use]
     pub fn text(&self) -> String {
-        let said = self.0.iter().map(|issue| {
-            let name = issue.loc.get(1).and_then(Value::as_str);
-            match name {
-                Some(name) if !issue.msg.contains(name) => format!("{name}: {}", issue.msg),
-                _ => issue.msg.clone(),
-            }
+        let said = self.0.iter().map(|issue| match issue.name() {
+            "" => issue.msg.clone(),
+            name if issue.msg.contains(name) => issue.msg.clone(),
+            name => format!("{name}: {}", issue.msg),
         });
         said.collect::<Vec<_>>().join("; ")
     }

@@ -73,12 +73,3 @@ impl Letters {
         (format!("Novedades sobre su turno: {clinic}"), text)
     }
 }
-
-/// A name for the log.
-pub(super) const fn kind(mail: &Mail) -> &'static str {
-    match mail.content {
-        MailContent::Recovery(Audience::Patient, _) => "patient recovery",
-        MailContent::Recovery(Audience::Staff, _) => "staff recovery",
-        MailContent::ResolutionReady => "resolution ready",
-    }
-}

@@ -128,19 +128,40 @@ fn config(port: u16, tls: MailTls) -> Config {
     config
 }
 
-/// Sends mails and waits until the postman has done what it can.
-async fn send(config: &Config, mails: Vec<Mail>, timeout: Duration) {
-    let patience = Patience {
+/// One after the other, with little patience.
+fn hasty(timeout: Duration) -> Patience {
+    Patience {
         timeout,
-        pauses: [Duration::from_millis(1); 2],
-    };
-    let (mailer, postman) = Postman::new(config, None, patience).unwrap();
+        at_once: 1,
+        pause: (Duration::from_millis(1), Duration::from_millis(4)),
+        links: (Duration::from_millis(100), Duration::from_millis(100)),
+        rest: Duration::from_millis(100),
+    }
+}
+
+/// Sends mails and waits until the postman has done what it can; answers with what it gave up.
+async fn send_with(patience: Patience, config: &Config, mails: Vec<Mail>) -> Vec<GivenUp> {
+    let (mailer, postman) = Postman::with_patience(config, None, patience).unwrap();
     for mail in mails {
         mailer.send(mail);
     }
     // Without a mailer the queue ends, and with it the postman.
     drop(mailer);
-    postman.run(CancellationToken::new()).await;
+    run(postman, CancellationToken::new()).await
+}
+
+async fn run(postman: Postman, stop: CancellationToken) -> Vec<GivenUp> {
+    let given_up: Mutex<Vec<GivenUp>> = Mutex::default();
+    let tell = |lost: Vec<GivenUp>| {
+        given_up.lock().unwrap().extend(lost);
+        std::future::ready(())
+    };
+    postman.run(stop, tell).await;
+    given_up.into_inner().unwrap()
+}
+
+async fn send(config: &Config, mails: Vec<Mail>, timeout: Duration) -> Vec<GivenUp> {
+    send_with(hasty(timeout), config, mails).await
 }
 
 const LONG: Duration = Duration::from_secs(30);
@@ -190,6 +211,16 @@ async fn patients_and_staff_get_their_links() {
     assert_eq!(sessions.len(), 2);
     assert!(sessions[0].contains("MAIL FROM:<no-responder@example.org>"));
     assert!(sessions[0].contains("RCPT TO:<ana@clinic.test>"));
+    let id = |session: &str| {
+        let (_, rest) = session.split_once("Message-ID: <").unwrap();
+        rest.split_once('>').unwrap().0.to_owned()
+    };
+    assert!(
+        id(&sessions[0]).ends_with("@example.org"),
+        "{}",
+        sessions[0]
+    );
+    assert_ne!(id(&sessions[0]), id(&sessions[1]));
     let link = format!(
         "\r\nhttps://pi.local:8443/reset-password?token={}\r\n",
         patient.expose()
@@ -222,51 +253,129 @@ async fn a_resolution_is_announced_without_anything_clinical() {
 
 #[tokio::test]
 async fn a_busy_server_is_asked_again_and_a_refusal_is_final() {
+    let mail = || vec![recovery(Audience::Patient, &token())];
     let server = Server::start(&[Mood::Transient, Mood::Transient, Mood::Friendly], None).await;
-    send(
-        &config(server.port, MailTls::None),
-        vec![recovery(Audience::Patient, &token())],
-        LONG,
-    )
-    .await;
-    assert_eq!(server.connections(), 3);
+    let patient = Patience {
+        links: (LONG, LONG),
+        ..hasty(LONG)
+    };
+    let lost = send_with(patient, &config(server.port, MailTls::None), mail()).await;
+    assert_eq!((server.connections(), lost.len()), (3, 0));
     assert!(server.sessions()[2].contains("DATA"));
 
+    // It ends: attempts are bounded.
     let server = Server::start(&[Mood::Transient], None).await;
-    send(
-        &config(server.port, MailTls::None),
-        vec![recovery(Audience::Patient, &token())],
-        LONG,
-    )
-    .await;
-    assert_eq!(server.connections(), 3, "attempts are bounded");
+    let lost = send(&config(server.port, MailTls::None), mail(), LONG).await;
+    assert!(server.connections() > 1);
+    assert_eq!(lost.len(), 1);
+    assert_eq!(lost[0].why, "the server answered 451");
 
     let server = Server::start(&[Mood::Permanent], None).await;
-    send(
-        &config(server.port, MailTls::None),
-        vec![recovery(Audience::Patient, &token())],
-        LONG,
-    )
-    .await;
-    assert_eq!(server.connections(), 1);
+    let lost = send(&config(server.port, MailTls::None), mail(), LONG).await;
+    assert_eq!((server.connections(), lost.len()), (1, 1));
+    assert_eq!(lost[0].why, "the server answered 550");
 }
 
 #[tokio::test]
-async fn a_server_that_says_nothing_holds_up_no_other_mail_for_long() {
-    let moods = &[Mood::Silent, Mood::Silent, Mood::Silent, Mood::Friendly];
+async fn a_server_that_says_nothing_holds_up_no_other_mail() {
+    let server = Server::start(&[Mood::Silent, Mood::Friendly], None).await;
+    let config = config(server.port, MailTls::None);
+    let two = Patience {
+        at_once: 2,
+        ..hasty(LONG)
+    };
+    let (mailer, postman) = Postman::with_patience(&config, None, two).unwrap();
+    mailer.send(recovery(Audience::Patient, &token()));
+    mailer.send(Mail::resolution_ready("ana@clinic.test".into()));
+    let stop = CancellationToken::new();
+    let post = tokio::spawn(run(postman, stop.clone()));
+    // Nobody's time is up: the first is still under way.
+    while !server.sessions().concat().contains("\r\n.\r\n") {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    post.abort();
+}
+
+#[tokio::test]
+async fn one_that_waits_lets_others_go_ahead() {
+    let moods = &[Mood::Transient, Mood::Friendly];
     let server = Server::start(moods, None).await;
-    let mails = vec![
-        recovery(Audience::Patient, &token()),
-        Mail::resolution_ready("ana@clinic.test".into()),
-    ];
-    send(
-        &config(server.port, MailTls::None),
-        mails,
-        Duration::from_millis(500),
-    )
-    .await;
-    let sessions = server.sessions();
-    assert!(readable(sessions.last().unwrap()).contains("novedades"));
+    let config = config(server.port, MailTls::None);
+    let patient = Patience {
+        pause: (LONG, LONG),
+        rest: LONG * 9,
+        links: (LONG * 9, LONG * 9),
+        ..hasty(LONG)
+    };
+    let (mailer, postman) = Postman::with_patience(&config, None, patient).unwrap();
+    let stop = CancellationToken::new();
+    mailer.send(recovery(Audience::Patient, &token()));
+    mailer.send(Mail::resolution_ready("ana@clinic.test".into()));
+    let post = tokio::spawn(run(postman, stop.clone()));
+    while !server.sessions().concat().contains("\r\n.\r\n") {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert!(readable(&server.sessions()[1]).contains("novedades"));
+    // A stop tries once more with the one that waits.
+    stop.cancel();
+    assert_eq!(post.await.unwrap().len(), 0);
+    assert_eq!(server.connections(), 3);
+}
+
+#[tokio::test]
+async fn what_a_stop_cannot_send_is_told() {
+    let server = Server::start(&[Mood::Transient], None).await;
+    let (mailer, postman) = Postman::new(&config(server.port, MailTls::None), None).unwrap();
+    mailer.send(recovery(Audience::Patient, &token()));
+    let stop = CancellationToken::new();
+    stop.cancel();
+    let lost = run(postman, stop).await;
+    assert_eq!(server.connections(), 1);
+    assert_eq!(lost.len(), 1);
+    assert!(lost[0].why.contains("the node stopped"), "{}", lost[0].why);
+    drop(mailer);
+}
+
+#[tokio::test]
+async fn more_than_can_wait_are_told_and_not_dropped_in_silence() {
+    let server = Server::start(&[Mood::Silent], None).await;
+    let config = config(server.port, MailTls::None);
+    let (_mailer, mut postman) = Postman::with_patience(&config, None, hasty(LONG)).unwrap();
+    let now = Instant::now();
+    let mail = || Mail::resolution_ready("ana@clinic.test".into());
+    for _ in 0..limits::MAILS_WAITING_MAX {
+        assert!(postman.take(mail(), now).is_none());
+    }
+    let lost = postman.take(mail(), now).unwrap();
+    assert_eq!(lost.why, "too many mails wait");
+    assert_eq!(postman.waiting.len(), limits::MAILS_WAITING_MAX);
+}
+
+#[tokio::test]
+async fn the_server_is_tried_without_a_mail() {
+    let server = Server::start(&[Mood::Friendly], None).await;
+    let (_mailer, postman) = Postman::new(&config(server.port, MailTls::None), None).unwrap();
+    assert_eq!(postman.try_server().await, Ok(()));
+    assert!(!server.sessions().concat().contains("MAIL"));
+    let (_mailer, postman) = Postman::new(&config(server.port, MailTls::Starttls), None).unwrap();
+    assert!(
+        postman
+            .try_server()
+            .await
+            .unwrap_err()
+            .contains("does not offer")
+    );
+    let closed = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = closed.local_addr().unwrap().port();
+    drop(closed);
+    let (_mailer, postman) = Postman::new(&config(port, MailTls::None), None).unwrap();
+    assert!(
+        postman
+            .try_server()
+            .await
+            .unwrap_err()
+            .contains("no connection")
+    );
 }
 
 #[tokio::test]
@@ -294,13 +403,13 @@ async fn nothing_is_sent_without_the_configured_encryption() {
 async fn a_stop_tries_once_with_what_waits() {
     let server = Server::start(&[Mood::Friendly], None).await;
     let config = config(server.port, MailTls::None);
-    let (mailer, postman) = Postman::new(&config, None, Patience::default()).unwrap();
+    let (mailer, postman) = Postman::new(&config, None).unwrap();
     mailer.send(recovery(Audience::Patient, &token()));
     mailer.send(Mail::resolution_ready("ana@clinic.test".into()));
     let stop = CancellationToken::new();
     stop.cancel();
     // The mailer is still there: without the stop this would wait for ever.
-    postman.run(stop).await;
+    assert!(run(postman, stop).await.is_empty());
     assert_eq!(server.sessions().len(), 2);
 }
 

@@ -16,6 +16,7 @@ mod error;
 pub mod invitations;
 pub mod live;
 pub mod mail;
+pub mod node;
 mod passwords;
 pub mod patients;
 mod policy;

@@ -2,6 +2,7 @@
 
 use reqwest::Method;
 use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::support::{Client, Node};
 
@@ -80,6 +81,72 @@ async fn rubbish_forms_are_refused() {
         .request(Method::POST, "/token")
         .body("grant_type=client_credentials");
     anonymous.send(request).await.expect(400);
+}
+
+#[tokio::test]
+async fn json_where_a_form_is_wanted_is_told_so() {
+    let node = Node::seeded();
+    let login = json!({"username": "40123456", "password": "thepassword"});
+    for client in [node.anonymous(), node.anonymous_at_backoffice()] {
+        let refused = client.post_json("/token", &login).await.expect(422);
+        let issue = &refused["detail"][0];
+        assert_eq!(issue["loc"], json!(["body"]));
+        assert!(
+            issue["msg"]
+                .as_str()
+                .unwrap()
+                .contains("application/x-www-form-urlencoded")
+        );
+        assert!(!refused.to_string().contains("thepassword"));
+    }
+}
+
+#[tokio::test]
+async fn an_issue_shows_what_was_sent_unless_a_password_can_be_in_it() {
+    let node = Node::seeded();
+    let admin = node.admin().await;
+    let input = async |path: &str, body: &serde_json::Value| {
+        let answer = admin.put_json(path, body).await.expect(422);
+        answer["detail"][0]["input"].clone()
+    };
+    let priority = "/appointments/priority/1";
+    let body = json!({"priority": 30, "reason": "x"});
+    assert_eq!(input(priority, &body).await, json!(30));
+    assert_eq!(input(priority, &json!({"priority": "x"})).await, json!("x"));
+    assert_eq!(input(priority, &json!({"priority": 5})).await, json!(null));
+    assert_eq!(input(priority, &json!(["thepassword"])).await, json!(null));
+}
+
+#[tokio::test]
+async fn a_request_is_for_one_host() {
+    let node = Node::seeded();
+    let ask = async |head: &str| {
+        let address = node.patient_url.trim_start_matches("http://").to_owned();
+        let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+        let request = format!("GET /health {head}Connection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        answer
+    };
+    for head in [
+        "HTTP/1.1\r\nHost: a\r\n",
+        "HTTP/1.0\r\n",
+        "HTTP/1.0\r\nHost: a\r\n",
+    ] {
+        let answer = ask(head).await;
+        assert!(answer.contains(" 200 OK"), "{head}: {answer}");
+    }
+    for head in [
+        "HTTP/1.1\r\n",
+        "HTTP/1.1\r\nHost: a\r\nHost: b\r\n",
+        "HTTP/1.1\r\nHost: a\r\nHost: a\r\n",
+        "HTTP/1.0\r\nHost: a\r\nHost: b\r\n",
+    ] {
+        let answer = ask(head).await;
+        assert!(answer.contains(" 400 Bad Request"), "{head}: {answer}");
+        assert!(answer.contains("not_one_host"), "{head}: {answer}");
+    }
 }
 
 #[tokio::test]

@@ -114,6 +114,40 @@ async fn it_is_text_for_people() {
     );
 }
 
+#[tokio::test]
+async fn a_page_that_ends_early_says_so_beside_the_entries() {
+    let node = busy_node().await;
+    let run = |words: &[&str]| islet(&node.data(), &[&["audit", "log"], words].concat());
+    let first = run(&["--limit", "2"]);
+    assert_eq!(first.out.lines().count(), 2);
+    let last = first.out.lines().last().unwrap().split(' ').next().unwrap();
+    assert!(first.err.contains(&format!("--before {last}")), "{first:?}");
+    let rest = run(&["--before", last]);
+    assert_eq!(rest.err, "");
+    assert!(rest.out.lines().next().unwrap() < first.out.lines().last().unwrap());
+    let json = run(&["--limit", "2", "--json"]);
+    assert_eq!(json.out.lines().count(), 2);
+    let more: Value = serde_json::from_str(&json.err).unwrap();
+    assert_eq!(more["before"].to_string(), last);
+    // As many as there are is all of them.
+    let all = run(&[]).out.lines().count();
+    let exactly = run(&["--limit", &all.to_string()]);
+    assert_eq!(
+        (exactly.out.lines().count(), exactly.err.as_str()),
+        (all, "")
+    );
+}
+
+#[tokio::test]
+async fn times_are_shown_with_their_offset_and_taken_back() {
+    let node = busy_node().await;
+    let text = islet_ok(&node.data(), &["audit", "log", "--action", "reading."]);
+    let words: Vec<_> = text.split(' ').collect();
+    assert_eq!(words[3], "-03:00", "{text}");
+    let since = words[1..4].join(" ");
+    assert!(!entries(&node, &["--action", "reading.", "--since", &since]).is_empty());
+}
+
 #[test]
 fn filters_that_make_no_sense_are_refused() {
     let node = Node::seeded();

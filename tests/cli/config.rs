@@ -33,6 +33,38 @@ fn a_new_node_has_no_mistakes_and_every_one_is_named() {
 }
 
 #[test]
+fn what_serve_would_refuse_is_a_mistake() {
+    let (_dir, data) = founded();
+    let config = "hosts = [\"pi.local\", \"clinic.example.org\"]\n";
+    std::fs::write(data.join("config.toml"), config).unwrap();
+    let ended = islet(&data, &["config", "check"]);
+    ended.refused(
+        3,
+        "hosts: the certificate authority cannot vouch for clinic.example.org",
+    );
+    assert!(!ended.out.contains("vouch for pi.local"), "{ended:?}");
+    islet(&data, &["config", "check", "--json"]).refused(3, "clinic.example.org");
+    islet(&data, &["serve"]).refused(1, "cannot vouch for clinic.example.org");
+    // Nobody needs it without HTTPS.
+    std::fs::write(
+        data.join("config.toml"),
+        format!("https = \"off\"\n{config}"),
+    )
+    .unwrap();
+    islet_ok(&data, &["config", "check"]);
+    // Without a node, `islet init` makes an authority that can.
+    let empty = tempfile::tempdir().unwrap();
+    std::fs::write(empty.path().join("config.toml"), config).unwrap();
+    islet_ok(empty.path(), &["config", "check"]);
+
+    let mail = "[mail]\nhost = \"mail.example.org\"\nuser = \"islet\"\npassword_file = \"smtp\"\n\
+                from = \"a@example.org\"\npatient_url = \"https://pi.local:8443\"\n\
+                staff_url = \"https://pi.local:8443/reset-password\"\n";
+    std::fs::write(data.join("config.toml"), mail).unwrap();
+    islet(&data, &["config", "check"]).refused(3, "node/smtp");
+}
+
+#[test]
 fn the_environment_counts() {
     let (_dir, data) = founded();
     let with = |name: &str, value: &str, words: &[&str]| {
@@ -56,7 +88,9 @@ fn the_command_line_explains_itself() {
     assert_eq!(help.code, 0);
     for word in [
         "Exit codes",
+        "70",
         "74",
+        "77",
         "Examples",
         "ISLET_DATA",
         "init",

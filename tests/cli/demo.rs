@@ -39,6 +39,16 @@ impl Demo {
         words.unwrap_or_else(|| unreachable!("{start:?} is not in {:#?}", self.said))
     }
 
+    /// The most memory that it has had, in kilobytes.
+    fn peak_kb(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status
+            .lines()
+            .find(|line| line.starts_with("VmHWM"))
+            .unwrap();
+        line.split_whitespace().nth(1).unwrap().parse().unwrap()
+    }
+
     /// Stops it as a terminal would; answers with its exit code.
     fn stop(mut self) -> Option<i32> {
         let pid = self.child.id().to_string();
@@ -59,6 +69,7 @@ async fn it_makes_a_clinic_and_serves_it_again() {
     let dir = tempfile::tempdir().unwrap();
     let data = dir.path().join("demo");
     let demo = Demo::start(&data);
+    let loaded = demo.peak_kb();
     let (app, office) = (demo.word("patients' app", 0), demo.word("back office", 0));
     let doctor = demo.word("direccion", 0);
     let staff = Client::log_in(office, ("direccion", doctor)).await;
@@ -89,6 +100,12 @@ async fn it_makes_a_clinic_and_serves_it_again() {
     let said = demo.said.clone();
     assert_eq!(demo.stop(), Some(0));
     let again = Demo::start(&data);
+    // Nothing of the loader's memory was left.
+    let unloaded = again.peak_kb();
+    assert!(
+        loaded < unloaded * 3 / 2,
+        "{loaded} kB, and {unloaded} kB without the loader"
+    );
     let log_ins = |said: &[String]| {
         let from = said.iter().position(|line| line.starts_with("Log-ins"));
         said[from.unwrap()..said.len() - 1].to_vec()

@@ -30,7 +30,7 @@ fn a_healthy_node_passes_running_or_not() {
     let (dir, data) = founded();
     let said = islet_ok(&data, &["doctor", "--json"]);
     let findings: Vec<Value> = serde_json::from_str(&said).unwrap();
-    assert_eq!(findings.len(), 17, "{said}");
+    assert_eq!(findings.len(), 20, "{said}");
     let before = super::names_in(&data);
     islet_ok(&data, &["doctor"]);
     assert_eq!(
@@ -64,7 +64,7 @@ fn files_of_another_user() {
     let before = super::names_in(&data);
     for words in [&["user", "list"] as &[&str], &["serve"]] {
         let ended = islet(&data, words);
-        ended.refused(1, "belongs to the user with id 65534");
+        ended.refused(77, "belongs to the user with id 65534");
     }
     assert_eq!(super::names_in(&data), before);
 }
@@ -84,6 +84,64 @@ fn a_lost_authority_is_not_replaced_in_silence() {
     islet(&data, &["serve"]).refused(1, "ca.key");
 }
 
+/// `islet new-authority` with these words; its answer.
+fn new_authority(data: &std::path::Path) -> Value {
+    let said = islet_ok(data, &["new-authority", "--yes", "--json"]);
+    serde_json::from_str(&said).unwrap()
+}
+
+#[test]
+fn a_lost_authority_can_be_made_anew_and_everybody_hears_of_it() {
+    let (dir, data) = founded();
+    let before = fs::read(data.join("tls/ca.crt")).unwrap();
+    fs::remove_dir_all(data.join("tls")).unwrap();
+    fails(&data, "certificates", "islet new-authority");
+    islet(&data, &["serve"]).refused(1, "islet new-authority");
+    let ended = islet(&data, &["new-authority"]);
+    ended.refused(2, "each must be set up again");
+    ended.refused(2, "--yes");
+    assert!(!data.join("tls").exists());
+    let made = new_authority(&data);
+    assert_eq!(made["kept"], Value::Null);
+    assert_eq!(made["ca_sha256"].as_str().unwrap().matches(':').count(), 31);
+    assert_ne!(fs::read(data.join("tls/ca.crt")).unwrap(), before);
+    let log = islet_ok(&data, &["audit", "log", "--action", "node.new_authority"]);
+    assert!(
+        log.contains("operator node.new_authority ok on node 0"),
+        "{log}"
+    );
+    assert!(log.contains(made["ca_sha256"].as_str().unwrap()), "{log}");
+    islet_ok(&data, &["doctor"]);
+    let node = crate::support::Node::serve(dir, &[]);
+    islet(&data, &["new-authority", "--yes"]).refused(1, "stop it first");
+    drop(node);
+}
+
+#[test]
+fn half_an_authority_is_kept_aside() {
+    let (_dir, data) = founded();
+    fs::remove_file(data.join("tls/ca.key")).unwrap();
+    let old = fs::read(data.join("tls/ca.crt")).unwrap();
+    // Of a run that was cut off.
+    fs::create_dir(data.join("tls.new")).unwrap();
+    fs::write(data.join("tls.new/ca.key"), "half").unwrap();
+    let made = new_authority(&data);
+    let kept = std::path::Path::new(made["kept"].as_str().unwrap());
+    assert_eq!(fs::read(kept.join("ca.crt")).unwrap(), old);
+    assert!(!data.join("tls.new").exists());
+    islet_ok(&data, &["doctor"]);
+    // It vouches for what is in the configuration now.
+    let config = "hosts = [\"clinic.example.org\", \"192.0.2.2\"]\n";
+    fs::write(data.join("config.toml"), config).unwrap();
+    fails(&data, "configuration", "islet new-authority");
+    new_authority(&data);
+    let said = islet_ok(&data, &["doctor"]);
+    assert!(
+        said.contains("clinic.example.org") && said.contains("192.0.2.2"),
+        "{said}"
+    );
+}
+
 #[test]
 fn a_lost_audit_key() {
     let (_dir, data) = founded();
@@ -97,7 +155,7 @@ fn a_lost_audit_key() {
 fn an_altered_audit_log() {
     let (_dir, data) = founded();
     vandalise(&data.join("islet.db"), b"role admin", b"role staff");
-    fails(&data, "audit log", "entry 2 was altered");
+    fails(&data, "audit log", "1 problem, first: entry 2 was altered");
 }
 
 #[test]

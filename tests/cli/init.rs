@@ -1,10 +1,12 @@
 //! `islet init`: everything or nothing.
 
 use std::fs;
+use std::io::Write;
+use std::os::unix::process::CommandExt;
 use std::process::Stdio;
 use std::time::Duration;
 
-use super::{PASSWORD, founded, init_as, islet, islet_ok, islet_with, mode, names_in};
+use super::{NOBODY, PASSWORD, founded, init_as, islet, islet_ok, islet_with, mode, names_in};
 use crate::support;
 
 #[test]
@@ -160,7 +162,61 @@ fn a_directory_that_holds_anything_else_is_left_alone() {
         [1; 32]
     );
 
-    init_as(&dir.path().join("thesis.txt"), "dra.paz").refused(74, "thesis.txt");
+    init_as(&dir.path().join("thesis.txt"), "dra.paz").refused(2, "thesis.txt is a file");
+}
+
+#[test]
+fn who_may_not_is_told_to_be_another_user() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("node");
+    let try_as_nobody = |words: &[&str]| {
+        let mut command = support::islet();
+        if rustix::process::geteuid().is_root() {
+            command.uid(NOBODY).gid(NOBODY);
+        }
+        command.arg("--data").arg(&data).args(words);
+        command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let mut child = command.spawn().ok()?;
+        let _ = child
+            .stdin
+            .take()
+            .unwrap()
+            .write_all(format!("{PASSWORD}\n").as_bytes());
+        let output = child.wait_with_output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        Some((output.status.code(), said))
+    };
+    let init = ["init", "--admin", "dra.paz", "--admin-password-file", "-"];
+    // A parent that they may not write to, and a directory that they may not look into.
+    super::set_mode(dir.path(), 0o555);
+    let Some((code, said)) = try_as_nobody(&init) else {
+        support::skip(
+            "who_may_not_is_told_to_be_another_user",
+            "others may not run the binary",
+        );
+        return;
+    };
+    assert_eq!(code, Some(77), "{said}");
+    assert!(said.contains("sudo -u islet"), "{said}");
+    super::set_mode(dir.path(), 0o755);
+    fs::create_dir(&data).unwrap();
+    super::set_mode(&data, 0);
+    for words in [
+        &init[..],
+        &["serve"],
+        &["doctor"],
+        &["user", "list"],
+        &["audit", "log"],
+    ] {
+        let (code, said) = try_as_nobody(words).unwrap();
+        assert_eq!(code, Some(77), "{words:?}: {said}");
+        assert!(said.contains("sudo -u islet"), "{words:?}: {said}");
+    }
+    super::set_mode(&data, 0o700);
+    assert!(names_in(&data).is_empty());
 }
 
 #[test]

@@ -98,3 +98,78 @@ fn a_password_file_that_is_not_there_stops_the_start() {
     super::islet(&data, &["serve", "--http", "127.0.0.1:0", "--https", "off"])
         .refused(1, "node/smtp");
 }
+
+/// `config.toml` with a mail server on this machine.
+fn mail_at(port: u16) -> String {
+    format!(
+        "[mail]\nhost = \"127.0.0.1\"\nport = {port}\ntls = \"none\"\n\
+         from = \"Clínica <no-responder@example.org>\"\npatient_url = \"https://pi.local:8443\"\n\
+         staff_url = \"https://pi.local:8443/reset-password\"\n"
+    )
+}
+
+#[test]
+fn a_mail_that_is_given_up_is_in_the_audit_log_and_the_doctor_tells() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("node");
+    islet_ok(&data, &["seed"]);
+    let doctor = |line: &str| {
+        let said = islet_ok(&data, &["doctor"]);
+        let found = said
+            .lines()
+            .find(|said| said[4..].trim_start().starts_with(line));
+        found.unwrap().to_owned()
+    };
+    assert!(doctor("mail server").starts_with("ok"));
+    // Nobody listens there.
+    let port = TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port();
+    std::fs::write(data.join("config.toml"), mail_at(port)).unwrap();
+    let said = doctor("mail server");
+    assert!(
+        said.starts_with("WARN") && said.contains("no connection to the server"),
+        "{said}"
+    );
+    assert!(doctor("mails").starts_with("ok"));
+
+    let node = Node::serve(dir, &[]);
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        let email = json!({"email": "test40123456@diabetactic.com"});
+        node.anonymous()
+            .post_json("/forgot-password", &email)
+            .await
+            .expect(200);
+    });
+    // It is tried again until its time is over; a stop ends that.
+    let (code, _dir) = node.stop();
+    assert_eq!(code, Some(0));
+    let log = islet_ok(&data, &["audit", "log", "--action", "mail."]);
+    assert_eq!(log.lines().count(), 1, "{log}");
+    assert!(
+        log.contains("system mail.give_up failed of patient 40123456: patient recovery: "),
+        "{log}"
+    );
+    assert!(!log.contains('@'), "{log}");
+    let said = doctor("mails");
+    assert!(
+        said.starts_with("WARN") && said.contains("1 given up"),
+        "{said}"
+    );
+    islet_ok(&data, &["audit", "verify"]);
+}
+
+#[test]
+fn the_doctor_reaches_a_mail_server() {
+    let (_dir, data) = super::founded();
+    let (port, _mails) = mail_server();
+    std::fs::write(data.join("config.toml"), mail_at(port)).unwrap();
+    let said = islet_ok(&data, &["doctor"]);
+    assert!(
+        said.contains(&format!("127.0.0.1:{port} can be reached")),
+        "{said}"
+    );
+}

@@ -12,6 +12,7 @@ mod demo;
 mod doctor;
 mod init;
 mod mail;
+mod packaging;
 mod seed;
 mod serve;
 mod user;
@@ -103,6 +104,9 @@ fn vandalise(path: &Path, from: &[u8], to: &[u8]) {
     bytes[at..at + to.len()].copy_from_slice(to);
     std::fs::write(path, bytes).unwrap();
 }
+
+/// The id of a user who has nothing.
+const NOBODY: u32 = 65_534;
 
 fn mode(path: &Path) -> u32 {
     use std::os::unix::fs::PermissionsExt;

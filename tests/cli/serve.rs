@@ -29,7 +29,10 @@ struct Logged {
 
 impl Logged {
     fn start(data: &Path, flags: &[&str], log: &str) -> Self {
-        let mut command = support::islet();
+        Self::start_as(support::islet(), data, flags, log)
+    }
+
+    fn start_as(mut command: Command, data: &Path, flags: &[&str], log: &str) -> Self {
         command.env("ISLET_LOG", log);
         command.arg("--data").arg(data).arg("serve").args(flags);
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -283,4 +286,129 @@ fn a_founders_password_is_not_in_the_directory() {
     let bytes = std::fs::read(data.join("islet.db")).unwrap();
     let text = String::from_utf8_lossy(&bytes);
     assert!(text.contains("$argon2id$") && !text.contains(PASSWORD));
+}
+
+/// A node whose bound on open files was set by a shell, with 100 connections that say nothing.
+fn crowded(data: &Path, ulimit: &str) -> (Logged, Vec<TcpStream>) {
+    let islet = support::islet();
+    let mut command = Command::new("sh");
+    command.args(["-c", &format!("ulimit {ulimit} && exec \"$0\" \"$@\"")]);
+    command.arg(islet.get_program());
+    for (name, value) in islet.get_envs() {
+        match value {
+            Some(value) => command.env(name, value),
+            None => command.env_remove(name),
+        };
+    }
+    let node = Logged::start_as(command, data, &FREE, "warn");
+    let address = node.url.trim_start_matches("http://").to_owned();
+    let idle = (0..100).map(|_| TcpStream::connect(&address).unwrap());
+    let idle = idle.collect();
+    let mut stream = TcpStream::connect(&address).unwrap();
+    stream
+        .write_all(b"GET /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        .unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    (node, idle)
+}
+
+#[test]
+fn a_low_bound_on_open_files_is_raised() {
+    let (_dir, data) = founded();
+    let (node, idle) = crowded(&data, "-Sn 64");
+    let proc = |name: &str| format!("/proc/{}/{name}", node.child.id());
+    let bounds = std::fs::read_to_string(proc("limits")).unwrap();
+    let bounds = bounds
+        .lines()
+        .find(|line| line.starts_with("Max open files"))
+        .unwrap();
+    let words: Vec<_> = bounds.split_whitespace().collect();
+    assert_eq!(words[3], words[4], "{bounds}");
+    // Nobody had to go for want of files.
+    assert!(std::fs::read_dir(proc("fd")).unwrap().count() > idle.len());
+    let (_, _, log) = node.end("-TERM");
+    assert_eq!(log, "");
+}
+
+#[test]
+fn where_few_files_may_be_open_fewer_connections_are_taken_and_that_is_said() {
+    let (_dir, data) = founded();
+    let (node, _idle) = crowded(&data, "-n 128");
+    let (_, _, log) = node.end("-TERM");
+    assert!(log.contains("the node takes 64 connections"), "{log}");
+    assert!(log.contains("LimitNOFILE="), "{log}");
+    assert!(!log.contains("cannot accept"), "{log}");
+    let few = format!(
+        "ulimit -n 40 && exec {} serve --data {}",
+        env!("CARGO_BIN_EXE_islet"),
+        data.display()
+    );
+    let ended = super::finish(Command::new("sh").args(["-c", &few]), "");
+    ended.refused(1, "too few for a node");
+}
+
+#[tokio::test]
+async fn a_browser_that_forgets_https_is_shown_the_way() {
+    let (dir, _data) = founded();
+    let node = Node::serve(dir, &[]);
+    let client = reqwest::Client::builder()
+        .no_proxy()
+        .redirect(reqwest::redirect::Policy::none())
+        .build()
+        .unwrap();
+    let plain = node.https_url.replace("https://", "http://");
+    let answer = client.get(format!("{plain}/ca?x=1")).send().await.unwrap();
+    assert_eq!(answer.status().as_u16(), 307);
+    assert_eq!(
+        answer.headers()["location"],
+        format!("{}/ca?x=1", node.https_url)
+    );
+    let answer = client.post(format!("{plain}/token")).send().await.unwrap();
+    assert_eq!(answer.status().as_u16(), 400);
+    assert!(answer.text().await.unwrap().contains("https://"));
+}
+
+#[test]
+fn an_address_that_no_certificate_can_name_is_told() {
+    let (_dir, data) = founded();
+    let node = Logged::start(&data, &FREE, "warn");
+    assert_eq!(node.end("-TERM").2, "");
+    let doctor = islet(&data, &["doctor"]).out;
+    let told = doctor
+        .lines()
+        .find(|line| line.contains("addresses"))
+        .unwrap()
+        .to_owned();
+    let of_machine = if_addrs::get_if_addrs().unwrap();
+    let public = of_machine
+        .iter()
+        .map(if_addrs::Interface::ip)
+        .find(|ip| match ip {
+            std::net::IpAddr::V4(ip) => {
+                let shared = ip.octets()[0] == 100 && (64..128).contains(&ip.octets()[1]);
+                !ip.is_private() && !ip.is_loopback() && !ip.is_link_local() && !shared
+            }
+            std::net::IpAddr::V6(_) => false,
+        });
+    let Some(public) = public else {
+        assert!(told.starts_with("ok"), "{told}");
+        support::skip(
+            "an_address_that_no_certificate_can_name_is_told",
+            "all addresses are private",
+        );
+        return;
+    };
+    assert!(
+        told.starts_with("WARN") && told.contains(&public.to_string()),
+        "{told}"
+    );
+    let everywhere = [&FREE[..4], &["--https", "[::]:0"]].concat();
+    let node = Logged::start(&data, &everywhere, "warn");
+    let (_, _, log) = node.end("-TERM");
+    assert!(
+        log.contains(&public.to_string()) && log.contains("islet new-authority"),
+        "{log}"
+    );
 }

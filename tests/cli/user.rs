@@ -85,7 +85,7 @@ async fn accounts_that_are_added_beside_a_running_node_work_at_once() {
     assert_eq!(mode(&data.join("control.sock")), 0o600);
     let ended = islet_with(&data, &[&PATIENT[..], &["--json"]].concat(), PASSWORD);
     let user: Value = serde_json::from_str(&ended.out).unwrap();
-    let expected = json!({"id": 1, "role": "patient", "name": "30111222",
+    let expected = json!({"id": 1, "role": "patient", "name": "30111222", "person": "Ana Paz",
                           "email": "ana@example.org", "blocked": false});
     assert_eq!(user, expected);
     let patient = Client::log_in(&node.patient_url, ("30111222", PASSWORD)).await;
@@ -163,6 +163,12 @@ fn the_same_commands_work_without_a_node_running() {
     };
     let names: Vec<_> = list(&[]).iter().map(|user| user["name"].clone()).collect();
     assert_eq!(names, ["30111222", "dra.paz", "dr.sol"]);
+    let persons: Vec<_> = list(&[])
+        .iter()
+        .map(|user| user["person"].clone())
+        .collect();
+    assert_eq!(persons, [json!("Ana Paz"), json!(null), json!(null)]);
+    assert!(islet_ok(&data, &["user", "list"]).contains("30111222  Ana Paz"));
     assert_eq!(list(&["--role", "admin"])[0]["name"], "dra.paz");
     let staff = list(&["--role", "staff"]);
     assert_eq!((staff.len(), &staff[0]["blocked"]), (1, &json!(true)));

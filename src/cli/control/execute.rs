@@ -172,6 +172,7 @@ impl From<Patient> for User {
             id: patient.id,
             role: Some(UserRole::Patient),
             name: patient.dni,
+            person: Some(format!("{} {}", patient.name, patient.surname)),
             email: patient.email,
             blocked: patient.blocked,
         }
@@ -187,6 +188,7 @@ impl From<Staff> for User {
                 Role::Staff | Role::Patient => UserRole::Staff,
             }),
             name: staff.username,
+            person: None,
             email: staff.email,
             blocked: staff.blocked,
         }

@@ -148,6 +148,8 @@ pub struct User {
     pub role: Option<UserRole>,
     /// DNI or user name.
     pub name: String,
+    /// What a patient is called; nothing is known of staff.
+    pub person: Option<String>,
     /// Where recovery mails go.
     pub email: String,
     /// Whether the account may not be used.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Finding, accounts};
+use super::{Finding, accounts, mail};
 use crate::cli::DataDir;
 use crate::clock::{Clock, SystemClock};
 use crate::domain::time::Timestamp;
@@ -22,6 +22,7 @@ pub(super) fn check(data: &DataDir) -> Vec<Finding> {
         file(&snapshot),
         audit_log(&snapshot, data),
         clock_is_plausible(&snapshot),
+        mail::given_up(&snapshot, SystemClock.now()),
         accounts::invented(&snapshot),
         accounts::well_known(&snapshot),
         accounts::damaged_hashes(&snapshot),
@@ -77,8 +78,12 @@ fn audit_log(snapshot: &Snapshot, data: &DataDir) -> Finding {
         Ok(report) => {
             let first = report.problems.first().map_or("", String::as_str);
             let count = report.problems.len();
+            let problems = if count == 1 { "problem" } else { "problems" };
             let advice = "see `islet audit verify`, and find out who could write to this machine";
-            Finding::fail(check, format!("{count} problems, first: {first}; {advice}"))
+            Finding::fail(
+                check,
+                format!("{count} {problems}, first: {first}; {advice}"),
+            )
         }
         Err(error) => Finding::fail(check, error.to_string()),
     }

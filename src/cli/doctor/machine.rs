@@ -9,6 +9,8 @@ use std::time::SystemTime;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::Finding;
+use crate::cli::certificates::left_out;
+use crate::cli::config::problems;
 use crate::cli::data_dir::{KEYS, TLS};
 use crate::cli::{DataDir, files};
 use crate::http::tls::{CertificateAuthority, TlsIdentity};
@@ -67,15 +69,24 @@ fn foreign_files(data: &DataDir) -> io::Result<(u32, Vec<PathBuf>)> {
 fn open_to_others(data: &DataDir) -> io::Result<Vec<PathBuf>> {
     let mut paths = vec![data.path().to_owned(), data.join(KEYS), data.join(TLS)];
     for dir in [data.join(KEYS), data.join(TLS)] {
-        for entry in std::fs::read_dir(dir)? {
-            paths.push(entry?.path());
+        match std::fs::read_dir(dir) {
+            // What is missing has a finding of its own.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            entries => {
+                for entry in entries? {
+                    paths.push(entry?.path());
+                }
+            }
         }
     }
     paths.push(data.join(DATABASE_FILE));
     let mut open = Vec::new();
     for path in paths {
-        if files::others_mode(&path)? != 0 {
-            open.push(path);
+        match files::others_mode(&path) {
+            Ok(0) => {}
+            Ok(_) => open.push(path),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
         }
     }
     Ok(open)
@@ -118,14 +129,18 @@ fn free_bytes(path: &Path) -> io::Result<u64> {
 
 /// The configuration can be used.
 pub(super) fn config(data: &DataDir) -> Finding {
-    match data.config(|_| {}) {
-        Ok(config) if config.allow_plain_lan => Finding::warn(
-            "configuration",
-            "allow_plain_lan is on: passwords may cross the network for anyone to read",
-        ),
-        Ok(_) => Finding::ok("configuration", "no mistakes"),
-        Err(failure) => Finding::fail("configuration", failure.text.replace('\n', "; ")),
+    let check = "configuration";
+    let loaded = data.config(|_| {});
+    let plain = loaded.as_ref().is_ok_and(|config| config.allow_plain_lan);
+    let problems = problems(loaded, data);
+    if !problems.is_empty() {
+        return Finding::fail(check, problems.join("; "));
     }
+    if plain {
+        let text = "allow_plain_lan is on: passwords may cross the network for anyone to read";
+        return Finding::warn(check, text);
+    }
+    Finding::ok(check, "no mistakes")
 }
 
 /// The certificate authority is there, vouches for the configured hosts and lives on.
@@ -135,10 +150,12 @@ pub(super) fn certificates(data: &DataDir) -> Finding {
         Ok(authority) => Arc::new(authority),
         Err(error) => return Finding::fail(check, error.to_string()),
     };
-    // A configuration with mistakes has a finding of its own.
-    let hosts = data.config(|_| {}).map(|config| config.hosts);
+    // A configuration with mistakes, and a host that cannot be vouched for, have a finding of their own.
+    let config = data.config(|_| {}).unwrap_or_default();
+    let mut hosts = config.hosts;
+    hosts.retain(|host| authority.refuses(std::slice::from_ref(host)).is_empty());
     let now = SystemTime::now();
-    let made = TlsIdentity::new(Arc::clone(&authority), &hosts.unwrap_or_default(), now);
+    let made = TlsIdentity::new(Arc::clone(&authority), &hosts, now);
     let names = match made {
         Ok(identity) => identity.names().join(", "),
         Err(error) => return Finding::fail(check, error.to_string()),
@@ -147,11 +164,14 @@ pub(super) fn certificates(data: &DataDir) -> Finding {
         None => Finding::fail(check, "the authority has no readable dates"),
         Some(days) if days < 0 => Finding::fail(
             check,
-            "the authority has ended: if the clock is right, make a new one and visit every phone",
+            "the authority has ended: if the clock is right, run `islet new-authority` and visit \
+             every phone",
         ),
         Some(days) if days < limits::CA_WARN_DAYS => Finding::warn(
             check,
-            format!("the authority ends in {days} days: plan to visit every phone"),
+            format!(
+                "the authority ends in {days} days: plan `islet new-authority` and a visit to every phone"
+            ),
         ),
         Some(days) => Finding::ok(
             check,
@@ -159,6 +179,20 @@ pub(super) fn certificates(data: &DataDir) -> Finding {
                 "the authority lives {} more years; this node is {names}",
                 days / 365
             ),
+        ),
+    }
+}
+
+/// People use the addresses of the machine, so a certificate should name them.
+pub(super) fn addresses(data: &DataDir) -> Finding {
+    let check = "addresses";
+    let config = data.config(|_| {}).unwrap_or_default();
+    let authority = CertificateAuthority::open(&data.join(TLS)).ok();
+    match authority.and_then(|authority| left_out(&authority, config.https)) {
+        Some(text) => Finding::warn(check, text),
+        None => Finding::ok(
+            check,
+            "there is none that a certificate should name and cannot",
         ),
     }
 }

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use axum::extract::{FromRequest, FromRequestParts, Path, Request};
+use axum::http::header::CONTENT_TYPE;
 use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 use percent_encoding::percent_decode_str;
@@ -36,7 +37,11 @@ impl<S: Send + Sync> FromRequest<S> for FormBody {
     type Rejection = Response;
 
     async fn from_request(request: Request, _state: &S) -> Result<Self, Response> {
+        let is_json = says_json(&request);
         let (bytes, _held) = body::bytes(request).await?;
+        if is_json {
+            return Err(wants_a_form().into_response());
+        }
         let text = str::from_utf8(&bytes).map_err(|_| not_utf8("body").into_response())?;
         pairs("body", text)
             .map(Self)
@@ -61,6 +66,23 @@ impl<S: Send + Sync> FromRequestParts<S> for PathId {
             }])
         })
     }
+}
+
+fn says_json(request: &Request) -> bool {
+    let kind = request.headers().get(CONTENT_TYPE);
+    let kind = kind.and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    kind.to_ascii_lowercase().starts_with("application/json")
+}
+
+/// Else the answer would be that fields are missing that the client did send, in its way.
+fn wants_a_form() -> Unprocessable {
+    let msg = "Input should be a form (application/x-www-form-urlencoded), not JSON";
+    Unprocessable(vec![Issue {
+        kind: "form_type",
+        loc: vec!["body".into()],
+        msg: msg.into(),
+        input: Value::Null,
+    }])
 }
 
 /// Decodes `a=b&c=d` (WHATWG URL, section 5.1), strictly: UTF-8, each name once.

@@ -2,8 +2,10 @@
 //! tell the operator what is wrong. Must never fall back to another address or port in silence.
 
 use std::io::{self, ErrorKind};
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 
+use rustix::io::Errno;
+use rustix::net::sockopt::set_ipv6_v6only;
 use thiserror::Error;
 use tokio::net::{TcpListener, TcpSocket};
 
@@ -95,7 +97,31 @@ pub fn bind(mut listener: Listener) -> Result<Bound, BindError> {
     Ok(Bound { socket, listener })
 }
 
+/// `[::]` means every address: IPv4 comes in at the same socket. Where the system has no IPv6 at all,
+/// what is left of "every address" is `0.0.0.0`, and [`Bound::addr`] says so.
 fn listen(addr: SocketAddr) -> io::Result<TcpListener> {
+    match listen_at(addr) {
+        Err(error) if is_every_address(addr) && is_for_want_of_ipv6(&error) => {
+            tracing::info!(%addr, "this machine has no IPv6: listening on IPv4 only");
+            listen_at((Ipv4Addr::UNSPECIFIED, addr.port()).into())
+        }
+        taken => taken,
+    }
+}
+
+fn is_every_address(addr: SocketAddr) -> bool {
+    addr.is_ipv6() && addr.ip().is_unspecified()
+}
+
+/// No such sockets, or no such address even for the one that every machine has.
+fn is_for_want_of_ipv6(error: &io::Error) -> bool {
+    let none = [Errno::AFNOSUPPORT, Errno::ADDRNOTAVAIL].map(Errno::raw_os_error);
+    error
+        .raw_os_error()
+        .is_some_and(|code| none.contains(&code))
+}
+
+fn listen_at(addr: SocketAddr) -> io::Result<TcpListener> {
     let socket = if addr.is_ipv4() {
         TcpSocket::new_v4()?
     } else {
@@ -104,6 +130,10 @@ fn listen(addr: SocketAddr) -> io::Result<TcpListener> {
     // A restart must not wait for the connections of the last run to be forgotten.
     #[cfg(unix)]
     socket.set_reuseaddr(true)?;
+    if is_every_address(addr) {
+        // The system's default can be configured.
+        set_ipv6_v6only(&socket, false)?;
+    }
     socket.bind(addr)?;
     socket.listen(ACCEPT_QUEUE_MAX)
 }

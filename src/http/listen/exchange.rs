@@ -10,7 +10,7 @@ use std::time::Instant;
 use axum::Router;
 use axum::body::Body;
 use hyper::body::Incoming;
-use hyper::header::{HeaderValue, ORIGIN};
+use hyper::header::{HOST, HeaderValue, ORIGIN};
 use hyper::{Request, Response, StatusCode, Uri, Version};
 use tower::ServiceExt;
 
@@ -47,6 +47,14 @@ impl Exchange {
             extensions.insert(certificate.clone());
         }
 
+        if !names_one_host(&request) {
+            // The rest of what was sent is not read: where it ends is as doubtful as whom it is for.
+            let response = self
+                .answer_instead(Instead::NotOneHost, &progress, origin)
+                .await;
+            guard.set_stage(Stage::Sending);
+            return response.map(|body| ResponseBody::new(body, guard));
+        }
         let mut answer = pin!(self.app.clone().oneshot(request));
         let deadline = began + self.limits.request_timeout;
         let response = match tokio::time::timeout_at(deadline.into(), answer.as_mut()).await {
@@ -54,15 +62,20 @@ impl Exchange {
                 let failed =
                     response.status().is_client_error() || response.status().is_server_error();
                 if failed && progress.too_slow.load(Ordering::Relaxed) {
-                    self.late(Late::BodyTooSlow, &progress, origin).await
+                    self.answer_instead(Instead::BodyTooSlow, &progress, origin)
+                        .await
                 } else {
                     response
                 }
             }
             Err(_) if self.conn.stage(guard.key) == Some(Stage::Receiving) => {
-                self.late(Late::BodyTooSlow, &progress, origin).await
+                self.answer_instead(Instead::BodyTooSlow, &progress, origin)
+                    .await
             }
-            Err(_) => self.late(Late::TookTooLong, &progress, origin).await,
+            Err(_) => {
+                self.answer_instead(Instead::TookTooLong, &progress, origin)
+                    .await
+            }
         };
 
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
@@ -77,11 +90,11 @@ impl Exchange {
         response.map(|body| ResponseBody::new(body, guard))
     }
 
-    /// The answer to a request that ran out of time: made by the fallback of the same app, so that
+    /// The answer to a request that ran out of time, or is none: made by the fallback of the same app, so that
     /// it has the form and the headers of all others, and the id of the request.
-    async fn late(
+    async fn answer_instead(
         &self,
-        late: Late,
+        instead: Instead,
         progress: &Progress,
         origin: Option<HeaderValue>,
     ) -> Response<Body> {
@@ -92,7 +105,7 @@ impl Exchange {
             request.headers_mut().insert(ORIGIN, origin);
         }
         let extensions = request.extensions_mut();
-        extensions.insert(late);
+        extensions.insert(instead);
         if let Some(id) = progress.id.get() {
             extensions.insert(id.clone());
         }
@@ -101,13 +114,25 @@ impl Exchange {
     }
 }
 
+/// HTTP/1.1 wants one `Host`, no more and no less (RFC 9112, 3.2): two programs on the way could take
+/// a request with two for two different ones.
+fn names_one_host<B>(request: &Request<B>) -> bool {
+    let hosts = request.headers().get_all(HOST).iter().count();
+    match request.version() {
+        Version::HTTP_11 => hosts == 1,
+        _ => hosts <= 1,
+    }
+}
+
 /// Request extension: instead of a route, [`crate::http::error::not_found`] answers this.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Late {
+pub enum Instead {
     /// The body did not come, or far too slowly.
     BodyTooSlow,
     /// The handler did not finish in time.
     TookTooLong,
+    /// It does not say for which host it is, or says two.
+    NotOneHost,
 }
 
 /// Request extension: what is known of a request while it is answered.

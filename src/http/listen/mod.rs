@@ -21,6 +21,7 @@ mod bind;
 mod body;
 mod conn;
 mod exchange;
+mod plain;
 mod serve;
 mod table;
 #[cfg(test)]
@@ -28,7 +29,7 @@ mod tests;
 mod watched;
 
 pub use bind::{BindError, Bound, PlainRefused, bind, check_plain};
-pub use exchange::{Late, Progress};
+pub use exchange::{Instead, Progress};
 pub use serve::serve;
 
 use std::net::SocketAddr;

@@ -22,7 +22,7 @@ use super::conn::Conn;
 use super::exchange::Exchange;
 use super::table::{Admission, Table, Ticket};
 use super::watched::Watched;
-use super::{Bound, ClientCertificate, ConnectionLimits, Kind, Scheme};
+use super::{Bound, ClientCertificate, ConnectionLimits, Kind, Scheme, plain};
 use crate::limits;
 
 /// What the accept loops and the connections share.
@@ -74,6 +74,7 @@ async fn reap(server: Server) {
 
 async fn accept_loop(server: Server, bound: Bound) {
     let Bound { socket, listener } = bound;
+    let for_people = matches!(listener.kind, Kind::Tls(_));
     let (scheme, tls) = match &listener.kind {
         Kind::Plain => (Scheme::Http, None),
         Kind::Tls(identity) => (
@@ -103,6 +104,9 @@ async fn accept_loop(server: Server, bound: Bound) {
         tasks.spawn(async move {
             match tls {
                 None => Box::pin(converse(&server, io, exchange)).await,
+                Some(_) if for_people && is_plain(&server, &io).await => {
+                    Box::pin(show_the_way(&server, io, exchange)).await;
+                }
                 Some(tls) => Box::pin(shake_hands(&server, &tls, io, exchange)).await,
             }
         });
@@ -128,6 +132,25 @@ fn refuse(stream: &TcpStream, peer: SocketAddr, scheme: Scheme) {
     if scheme == Scheme::Http {
         let _ = stream.try_write(BUSY);
     }
+}
+
+/// Whether somebody forgot to write `https`. The time-out of the handshake holds meanwhile.
+async fn is_plain(server: &Server, io: &Watched) -> bool {
+    tokio::select! {
+        plain = plain::speaks_http(&io.stream) => plain,
+        () = io.ticket.conn.evicted.cancelled() => false,
+        () = server.stop.cancelled() => false,
+    }
+}
+
+async fn show_the_way(server: &Server, io: Watched, exchange: Exchange) {
+    exchange.conn.handshake_done(Instant::now());
+    let exchange = Exchange {
+        app: plain::app(),
+        scheme: Scheme::Http,
+        ..exchange
+    };
+    converse(server, io, exchange).await;
 }
 
 async fn shake_hands(server: &Server, tls: &TlsAcceptor, io: Watched, mut exchange: Exchange) {

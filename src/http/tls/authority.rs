@@ -1,7 +1,8 @@
 //! The certificate authority: made once, opened ever after. Must never be replaced by a new one
-//! because something is wrong with it, and must never show its key.
+//! because something is wrong with it, unless the operator says so, and must never show its key.
 
 use std::fmt;
+use std::net::Ipv4Addr;
 use std::path::Path;
 use std::time::SystemTime;
 
@@ -12,7 +13,7 @@ use rcgen::{CertificateParams, Issuer, KeyPair, PKCS_ECDSA_P256_SHA256, PublicKe
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use x509_parser::pem::parse_x509_pem;
 
-use super::names::{Host, Permitted, constraints, hostname};
+use super::names::{Host, Permitted, constraints, hostname, machine_addresses};
 use super::{TlsError, files, leaf};
 
 const CERTIFICATE: &str = "ca.crt";
@@ -40,7 +41,7 @@ impl fmt::Debug for CertificateAuthority {
 impl CertificateAuthority {
     /// Makes an authority in `dir`: `ca.key` and `ca.crt` (mode 0600, directory 0700), durable
     /// when this returns. `hosts` are names and addresses beyond the LAN's own that it may vouch
-    /// for: they cannot be added later.
+    /// for: one that comes later needs another authority.
     ///
     /// # Errors
     /// [`TlsError::Exists`] if either file is there; [`TlsError::BadHost`]; [`TlsError::Io`].
@@ -167,6 +168,24 @@ impl CertificateAuthority {
     #[must_use]
     pub fn spki_pin(&self) -> String {
         STANDARD.encode(sha256(&self.public_key))
+    }
+
+    /// Why it cannot vouch for some of `hosts`, one error each.
+    #[must_use]
+    pub fn refuses(&self, hosts: &[String]) -> Vec<TlsError> {
+        let check = |host: &String| {
+            let host = Host::parse(host)?;
+            self.permitted.check(&host)
+        };
+        hosts.iter().filter_map(|host| check(host).err()).collect()
+    }
+
+    /// Addresses of this machine that it cannot vouch for, though people on the LAN may use them.
+    ///
+    /// # Errors
+    /// [`TlsError::Io`] if the machine does not tell its addresses.
+    pub fn left_out(&self) -> Result<Vec<Ipv4Addr>, TlsError> {
+        Ok(self.permitted.leaves_out(machine_addresses()?))
     }
 
     pub(super) fn permitted(&self) -> &Permitted {

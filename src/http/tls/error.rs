@@ -21,7 +21,8 @@ pub enum TlsError {
     /// The key can be read, or replaced, by others.
     #[error(
         "{path} is open to other users of this machine (mode {mode:o}): \
-         run `chmod {wanted:o} {path}`; if they are not to be trusted, make a new authority"
+         run `chmod {wanted:o} {path}`; if they are not to be trusted, make a new authority with \
+         `islet new-authority`"
     )]
     Exposed {
         /// File or directory.
@@ -32,21 +33,27 @@ pub enum TlsError {
         wanted: u32,
     },
     /// There is no authority yet.
-    #[error("there is no certificate authority in {0}: run `islet init`")]
+    #[error(
+        "there is no certificate authority in {0}: restore it from a backup, or copy it from \
+         another node of the network; only when there is none, make another with `islet \
+         new-authority`, and set up every phone and computer again"
+    )]
     Absent(PathBuf),
     /// There is one already, or half of one.
-    #[error("{0} exists already: the certificate authority is never replaced")]
+    #[error("{0} exists already: a certificate authority is never written over")]
     Exists(PathBuf),
     /// One of the two files is gone.
     #[error(
-        "{0} is missing: restore it from a backup. Only if no phone or computer trusts this node \
-         yet, remove the other file too and run `islet init`"
+        "{0} is missing: restore it from a backup, or copy tls/ from another node of the network; \
+         only when there is none, make another authority with `islet new-authority`, and set up \
+         every phone and computer again"
     )]
     Missing(PathBuf),
     /// A file does not hold what it should.
     #[error(
-        "{path} is damaged ({why}): restore it from a backup. A new authority would have to be \
-         trusted by hand on every phone and computer"
+        "{path} is damaged ({why}): restore it from a backup, or copy tls/ from another node of \
+         the network. A new authority (`islet new-authority`) would have to be trusted by hand on \
+         every phone and computer"
     )]
     Damaged {
         /// Which file.
@@ -57,8 +64,8 @@ pub enum TlsError {
     /// The authority may not vouch for this name.
     #[error(
         "the certificate authority cannot vouch for {host}, only for names in {permitted} and for \
-         private addresses: use one of those, or make a new authority with this name and have \
-         every phone and computer trust it"
+         private addresses: use one of those, or make a new authority with `islet new-authority` \
+         and have every phone and computer trust it"
     )]
     NotPermitted {
         /// The configured name.

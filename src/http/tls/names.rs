@@ -153,6 +153,17 @@ impl Permitted {
         })
     }
 
+    /// Which of `addresses` of the machine are beyond it. IPv6 ones are not looked at: those of the
+    /// internet come and go by themselves, nobody types them, and there is one within beside them.
+    pub(super) fn leaves_out(&self, addresses: impl IntoIterator<Item = IpAddr>) -> Vec<Ipv4Addr> {
+        let v4 = addresses.into_iter().filter_map(|ip| match ip {
+            IpAddr::V4(ip) => Some(ip),
+            IpAddr::V6(_) => None,
+        });
+        let out: BTreeSet<_> = v4.filter(|ip| !self.allows_address((*ip).into())).collect();
+        out.into_iter().collect()
+    }
+
     /// The operator asked for this host, so it must not be left out in silence.
     pub(super) fn check(&self, host: &Host) -> Result<(), TlsError> {
         let (allowed, host) = match host {
@@ -211,13 +222,12 @@ impl Names {
 
     /// As [`Names::new`], for this machine now.
     pub(super) fn of_machine(hosts: &[Host], permitted: &Permitted) -> Result<Self, TlsError> {
-        let interfaces = if_addrs::get_if_addrs().map_err(|source| TlsError::Io {
-            action: "list the addresses in",
-            path: Path::new("/sys/class/net").to_owned(),
-            source,
-        })?;
-        let addresses = interfaces.iter().map(if_addrs::Interface::ip);
-        Ok(Self::new(hosts, &hostname(), addresses, permitted))
+        Ok(Self::new(
+            hosts,
+            &hostname(),
+            machine_addresses()?,
+            permitted,
+        ))
     }
 
     pub(super) fn to_san(&self) -> Result<Vec<SanType>, rcgen::Error> {
@@ -237,6 +247,16 @@ impl Names {
         let addresses = self.addresses.iter().map(IpAddr::to_string);
         self.names.iter().cloned().chain(addresses).collect()
     }
+}
+
+/// All addresses of this machine.
+pub(super) fn machine_addresses() -> Result<Vec<IpAddr>, TlsError> {
+    let interfaces = if_addrs::get_if_addrs().map_err(|source| TlsError::Io {
+        action: "list the addresses in",
+        path: Path::new("/sys/class/net").to_owned(),
+        source,
+    })?;
+    Ok(interfaces.iter().map(if_addrs::Interface::ip).collect())
 }
 
 /// The machine's name, `localhost` if it has none.

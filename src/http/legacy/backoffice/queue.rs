@@ -270,7 +270,7 @@ pub(super) async fn prioritize(
 ) -> Response {
     let priority = body.integer("priority");
     let reason = body.optional_parse("reason", text::line);
-    if let Err(refusal) = body.finish() {
+    if let Err(refusal) = body.check() {
         return refusal.into_response();
     }
     let Some(priority) = priority else {
@@ -278,7 +278,8 @@ pub(super) async fn prioritize(
     };
     let done = queue::prioritize(&app, &actor, id, priority, reason)
         .await
-        .or_error(&actor);
+        .or_error(&actor)
+        .map_err(|error| error.with_sent(&body));
     done.map(|()| (StatusCode::CREATED, Json(true)))
         .into_response()
 }

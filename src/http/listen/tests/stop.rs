@@ -136,3 +136,29 @@ fn plain_http_stays_on_loopback_unless_allowed() {
         );
     }
 }
+
+#[tokio::test]
+async fn every_address_is_ipv4_and_ipv6() {
+    let taken = |addr: &str| {
+        let addr = addr.parse().unwrap();
+        let (kind, app, option) = (Kind::Plain, app(), "--http");
+        bind(Listener {
+            addr,
+            kind,
+            app,
+            option,
+        })
+    };
+    let bound = taken("[::]:0").unwrap();
+    let port = bound.addr().port();
+    let stop = CancellationToken::new();
+    let ipv6 = bound.addr().is_ipv6();
+    let task = tokio::spawn(serve(vec![bound], short(|_| ()), stop.clone()));
+    assert!(TcpStream::connect(("127.0.0.1", port)).await.is_ok());
+    // A machine without IPv6 falls back, and says so by its address.
+    assert_eq!(TcpStream::connect(("::1", port)).await.is_ok(), ipv6);
+    stop.cancel();
+    patient(task).await.unwrap();
+    // What is asked for by name is not replaced.
+    assert!(taken("[2001:db8::7]:0").is_err());
+}

@@ -101,7 +101,7 @@ fn no_authority_is_told_apart_from_a_broken_one() {
         CertificateAuthority::open(empty.path()),
         Err(TlsError::Absent(_))
     ));
-    assert!(open_error(empty.path()).contains("islet init"));
+    assert!(open_error(empty.path()).contains("islet new-authority"));
 }
 
 /// A run that was cut off while writing left its temporary file.

@@ -342,6 +342,22 @@ fn a_leaf_names_only_what_the_authority_may_vouch_for() {
 }
 
 #[test]
+fn addresses_that_no_leaf_can_name_are_told() {
+    let (_dir, authority) = authority(&["198.51.100.7"]);
+    let of_machine = [
+        "127.0.0.1",
+        "192.168.1.5",
+        "192.0.2.2",
+        "198.51.100.7",
+        "2001:db8::7",
+        "fd00::2",
+    ];
+    let of_machine = of_machine.map(|text| text.parse().unwrap());
+    let told = authority.permitted().leaves_out(of_machine);
+    assert_eq!(told, ["192.0.2.2".parse::<std::net::Ipv4Addr>().unwrap()]);
+}
+
+#[test]
 fn a_host_that_the_authority_was_not_made_for_is_refused_aloud() {
     let (_dir, authority) = authority(&["clinica.example"]);
     for host in ["other.example", "8.8.8.8"] {
