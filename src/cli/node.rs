@@ -11,7 +11,7 @@ use crate::auth::{Random, SystemRandom};
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::service::mail::Mailer;
-use crate::service::{App, Broker, SessionCache, replication};
+use crate::service::{App, Broker, Meeting, SessionCache, replication};
 use crate::store::{Store, StoreError, replica};
 
 /// Opens the node and takes the lock on its directory until the store is closed.
@@ -65,6 +65,7 @@ pub async fn open_at(
         broker: Broker::default(),
         signer: Arc::new(data.signer()?),
         applying: tokio::sync::Mutex::default(),
+        meeting: Meeting::default(),
         started: Instant::now(),
     };
     if let Some(reason) = renewal {

@@ -43,6 +43,7 @@ use crate::domain::audit::{Entry, Outcome};
 use crate::store::{Audited, Lane, Store, WriteTx};
 pub use broker::Broker;
 use mail::Mailer;
+pub use replication::Meeting;
 pub use session_cache::SessionCache;
 
 /// How long things live. All of it is configuration.
@@ -86,6 +87,8 @@ pub struct App {
     pub signer: Arc<Signer>,
     /// One at a time applies what waits in the logs of others.
     pub applying: tokio::sync::Mutex<()>,
+    /// Where this node and its peers look for what differs in a log.
+    pub meeting: Meeting,
     /// When the node started: the zero of the monotonic clock.
     pub started: Instant,
 }

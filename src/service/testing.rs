@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use islet_sync::chain::{ReplicaId, Signer};
 
 use super::mail::Mailer;
-use super::{App, Broker, Lifetimes, SessionCache};
+use super::{App, Broker, Lifetimes, Meeting, SessionCache};
 use crate::auth::SystemRandom;
 use crate::auth::password::{HasherLimits, PasswordHasher};
 use crate::auth::throttle::{Throttle, ThrottleLimits};
@@ -71,6 +71,7 @@ pub(crate) fn app_in(dir: &Path, signer: Signer, clock: Arc<dyn Clock>) -> App {
         broker: Broker::default(),
         signer: Arc::new(signer),
         applying: tokio::sync::Mutex::default(),
+        meeting: Meeting::default(),
         started: Instant::now(),
     }
 }

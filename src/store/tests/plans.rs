@@ -17,7 +17,14 @@ use crate::store::tx::SEEN;
 
 /// Tables of a handful of rows, and those of which one row is read by its place.
 /// The last holds nothing but what people have not looked at yet.
-const SMALL: [&str; 5] = ["replica", "setting", "queue_day", "staff_role", "collision"];
+const SMALL: [&str; 6] = [
+    "replica",
+    "log",
+    "setting",
+    "queue_day",
+    "staff_role",
+    "collision",
+];
 /// The whole of an index that holds nothing but what is live now, or open.
 const LIVE: [&str; 2] = [
     "SCAN queue_entry USING INDEX queue_entry_live",
@@ -91,7 +98,7 @@ fn measurements(tx: &mut WriteTx<'_>, patient_id: i64) -> Done {
     patients::counters(tx, patient_id)?;
     patients::readings_on(tx, patient_id, NOW.day())?;
     idempotency::find(tx, &KEY, Duration::from_secs(1))?;
-    idempotency::remember(tx, &KEY, 1)
+    idempotency::remember(tx, &KEY, &entity::READING, 1)
 }
 
 fn waiting(tx: &mut WriteTx<'_>, patient_id: i64, staff_id: i64) -> Done {
