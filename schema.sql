@@ -363,6 +363,7 @@ CREATE TABLE turned_away (
 -- [local] Answers to writes that nothing in the data itself makes repeatable.
 CREATE TABLE idempotency (
     key             BLOB    PRIMARY KEY CHECK (length(key) = 32),
+    entity          INTEGER NOT NULL,
     row_id          INTEGER NOT NULL,
     created_at      INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
@@ -477,11 +478,37 @@ CREATE TABLE log (
     -- What the node that let this one in said of it, until its row in `member` has come.
     name            TEXT,
     addresses       TEXT CHECK (addresses IS NULL OR json_valid(addresses)),
-    -- Set when the author contradicted itself or was revoked: nothing more is taken. Says why.
+    -- Set when nothing more is taken. Says why.
     stopped         TEXT,
     -- Once it was heard that its node was revoked: the last change that took effect here, be it beyond the cut.
-    counted         INTEGER
+    counted         INTEGER,
+    -- Of a branch (sync/src/branch.rs): which log it leaves, after which change, the chain hashes there and
+    -- after the first change of its own, and when this node learned of it.
+    branch_of       INTEGER,
+    branch_after    INTEGER,
+    branch_base     BLOB    CHECK (length(branch_base) = 32),
+    branch_first    BLOB    CHECK (length(branch_first) = 32),
+    branch_seen_at  INTEGER,
+    CHECK ((branch_of IS NULL) = (branch_after IS NULL)),
+    CHECK ((branch_of IS NULL) = (branch_base IS NULL)),
+    CHECK ((branch_of IS NULL) = (branch_first IS NULL))
 ) STRICT;
+
+-- [derived] Rows that were made on branches, and by which change of theirs.
+CREATE TABLE branch_row (
+    entity          INTEGER NOT NULL,
+    row_id          INTEGER NOT NULL,
+    seq             INTEGER NOT NULL,
+    PRIMARY KEY (entity, row_id)
+) STRICT, WITHOUT ROWID;
+
+-- [derived] Which log the author of a log means by a number, where that is not the one of that number.
+CREATE TABLE branch_meaning (
+    author          INTEGER NOT NULL,
+    said            INTEGER NOT NULL,
+    meant           INTEGER NOT NULL,
+    PRIMARY KEY (author, said)
+) STRICT, WITHOUT ROWID;
 
 -- [derived] What the author of each log had seen of the others at its newest applied change.
 CREATE TABLE context (

@@ -482,6 +482,14 @@ pub const APPLY_OPS_ABOUT: usize = 512;
 pub const PEOPLE_ABOUT: Duration = Duration::from_secs(1);
 /// Operations after which the writer looks whether a person waits: about a millisecond.
 pub const APPLY_LOOK_OPS: usize = 64;
+/// Times that a node may go on with its log in another way, through copies and restores or because it lies: each costs
+/// every node of the network that its rows are made again.
+pub const BRANCHES_MAX: i64 = 16;
+/// How long `islet doctor` warns of a node that ran twice: who copied a directory is still to be found.
+pub const FORK_TOLD: Duration = Duration::from_secs(30 * 24 * 3600);
+/// Times within one round that a node asks a peer again because their versions of a log differ: a second time for logs
+/// that differ within a run. What is left is for the next round.
+pub const MEETINGS_MAX: usize = 3;
 /// Changes that make a segment. Fewer would waste signatures, more would be read from the table too often.
 pub const SEAL_CHANGES: u64 = 1024;
 /// Nodes on the LAN whose announcements are remembered: more than one network has, and a flood of

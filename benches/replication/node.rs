@@ -21,7 +21,7 @@ use islet::peer::{PeerNode, links, server, tls};
 use islet::service::live::Live;
 use islet::service::mail::Mailer;
 use islet::service::replication::{self, Admission};
-use islet::service::{App, Broker, Error, Lifetimes, SessionCache, readings};
+use islet::service::{App, Broker, Error, Lifetimes, Meeting, SessionCache, readings};
 use islet::store::members::{self, NewMember};
 use islet::store::{Lane, NewReplica, Store, StoreError, logs};
 use islet_sync::chain::ReplicaId;
@@ -89,6 +89,7 @@ pub(crate) fn open(dir: &Path, clock: Arc<dyn Clock>) -> App {
         live: Live::new(1),
         signer: Arc::new(identity(dir).signer().unwrap()),
         applying: tokio::sync::Mutex::default(),
+        meeting: Meeting::default(),
         started: Instant::now(),
     }
 }

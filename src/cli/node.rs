@@ -13,7 +13,7 @@ use crate::config::Config;
 use crate::limits;
 use crate::service::live::Live;
 use crate::service::mail::Mailer;
-use crate::service::{App, Broker, SessionCache, replication};
+use crate::service::{App, Broker, Meeting, SessionCache, replication};
 use crate::store::{Store, StoreError, replica};
 
 /// Opens the node and takes the lock on its directory until the store is closed.
@@ -68,6 +68,7 @@ pub async fn open_at(
         live: Live::new(config.connections.total_max / limits::LIVE_SHARE),
         signer: Arc::new(data.signer()?),
         applying: tokio::sync::Mutex::default(),
+        meeting: Meeting::default(),
         started: Instant::now(),
     };
     if let Some(reason) = renewal {

@@ -34,11 +34,13 @@ pub enum Kind {
     QueueDay,
     /// Two forms were sent for one place in the queue.
     Appointment,
+    /// Two computers that ran as one node gave out the same places of a queue day.
+    QueuePlaces,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Reading,
         Self::QueueState,
         Self::Resolution,
@@ -49,6 +51,7 @@ impl Kind {
         Self::StaffEmail,
         Self::QueueDay,
         Self::Appointment,
+        Self::QueuePlaces,
     ];
 
     /// The name on the wire.
@@ -65,6 +68,7 @@ impl Kind {
             Self::StaffEmail => "staff_email",
             Self::QueueDay => "queue_day",
             Self::Appointment => "appointment",
+            Self::QueuePlaces => "queue_places",
         }
     }
 
@@ -118,6 +122,10 @@ impl Kind {
             }
             Self::Appointment => {
                 "Two forms were sent for one place in the queue: the earlier one counts. Read both."
+            }
+            Self::QueuePlaces => {
+                "Two computers ran as one node, from a copied or restored data directory, and gave out the same \
+                 places of a queue day: more patients come than there are places. Arrange that with them."
             }
         }
     }

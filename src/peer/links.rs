@@ -187,7 +187,7 @@ async fn give(link: &Link<'_>, progress: &Progress) -> Result<(), ClientError> {
         return Ok(());
     }
     match link.exchange().await? {
-        Some(theirs) => link.push(theirs, progress).await,
+        Some(theirs) => link.push(theirs, progress).await.map(drop),
         None => Ok(()),
     }
 }

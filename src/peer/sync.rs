@@ -35,6 +35,17 @@ pub struct Progress {
     pub sent_frames: AtomicU64,
 }
 
+/// What follows a portion.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Portion {
+    /// Nothing.
+    Last,
+    /// The peer has more.
+    More,
+    /// The peer told where to ask from, since its version of a log is another one.
+    Met,
+}
+
 /// Whether a round gives as well as it takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Giving {
@@ -105,16 +116,22 @@ impl<'a> Link<'a> {
         giving: Giving,
         progress: &Progress,
     ) -> Result<(), ClientError> {
-        let Some(theirs) = self.exchange().await? else {
-            return Ok(());
-        };
-        let behind = self.node.status.of(&self.member.public_key).behind;
-        progress.expected.store(behind, Ordering::Relaxed);
-        progress.missing.store(behind, Ordering::Relaxed);
-        self.pull(Some(&theirs), progress).await?;
-        let watched = self.node.is_watched_by(&self.member.public_key);
-        if giving == Giving::Always || !watched {
-            self.push(theirs, progress).await?;
+        for _ in 0..limits::MEETINGS_MAX {
+            let Some(theirs) = self.exchange().await? else {
+                return Ok(());
+            };
+            let behind = self.node.status.of(&self.member.public_key).behind;
+            progress.expected.fetch_max(behind, Ordering::Relaxed);
+            progress.missing.store(behind, Ordering::Relaxed);
+            self.pull(Some(&theirs), progress).await?;
+            let watched = self.node.is_watched_by(&self.member.public_key);
+            if giving == Giving::Unwatched && watched {
+                return Ok(());
+            }
+            // Where both have other versions of a log, the peer now says from where on it has to be given.
+            if !self.push(theirs, progress).await? {
+                return Ok(());
+            }
         }
         Ok(())
     }
@@ -129,7 +146,7 @@ impl<'a> Link<'a> {
         theirs: Option<&[u8]>,
         progress: &Progress,
     ) -> Result<(), ClientError> {
-        let mut more = true;
+        let (mut more, mut met) = (true, 0);
         while more {
             let turn = self.node.turn.lock().await;
             if let Some(theirs) = theirs
@@ -138,7 +155,14 @@ impl<'a> Link<'a> {
                 // Another peer was faster.
                 break;
             }
-            more = self.portion(turn, theirs, progress).await?;
+            let portion = self.portion(turn, theirs, progress).await?;
+            // Now it is known from where on the versions of a log differ: that is asked for.
+            met += usize::from(portion == Portion::Met);
+            more = match portion {
+                Portion::Last => false,
+                Portion::More => true,
+                Portion::Met => met <= limits::MEETINGS_MAX,
+            };
         }
         if theirs.is_some() {
             progress.missing.store(0, Ordering::Relaxed);
@@ -147,20 +171,21 @@ impl<'a> Link<'a> {
         Ok(())
     }
 
-    /// One portion; answers whether there is more.
+    /// One portion; answers what follows.
     async fn portion(
         &self,
         turn: MutexGuard<'_, ()>,
         theirs: Option<&[u8]>,
         progress: &Progress,
-    ) -> Result<bool, ClientError> {
+    ) -> Result<Portion, ClientError> {
         let app = &self.node.app;
         let (mut turn, began) = (Some(turn), Instant::now());
-        let vector = replication::vector(app).await?;
+        let vector = replication::vector(app, self.member.number).await?;
         let ask = self.ask(PULL, Frame::new(Kind::Vector, vector));
         let mut frames = in_turn(&mut turn, ask).await?;
-        let mut counted = 0;
+        let (mut counted, mut met) = (0, false);
         while let Some(frame) = in_turn(&mut turn, frames.next()).await? {
+            met |= frame.kind == Kind::Trail;
             replication::ingest(app, self.member.number, frame).await?;
             self.count(frames.bytes - counted, progress);
             counted = frames.bytes;
@@ -173,7 +198,11 @@ impl<'a> Link<'a> {
                 turn = None;
             }
         }
-        Ok(frames.more)
+        Ok(match (frames.more, met) {
+            (true, _) => Portion::More,
+            (false, true) => Portion::Met,
+            (false, false) => Portion::Last,
+        })
     }
 
     /// A frame of `bytes` came and is durable.
@@ -185,20 +214,22 @@ impl<'a> Link<'a> {
         self.seen();
     }
 
-    /// Gives what the peer, which knows `theirs`, lacks.
+    /// Gives what the peer, which knows `theirs`, lacks. Answers whether it was told where to ask from.
     pub(super) async fn push(
         &self,
         theirs: Vec<u8>,
         progress: &Progress,
-    ) -> Result<(), ClientError> {
+    ) -> Result<bool, ClientError> {
         let number = self.member.number;
         let mut frames = replication::outgoing(&self.node.app, number, theirs).await?;
         let Some(first) = frames.recv().await else {
             return Err(ClientError::Here("there is nothing to send".to_owned()));
         };
         if first.kind == Kind::End {
-            return Ok(());
+            return Ok(false);
         }
+        // Before all else, when there is one.
+        let met = first.kind == Kind::Trail;
         let (sender, receiver) = mpsc::channel(limits::PUSH_FRAMES_MAX);
         let forward = async {
             let mut next = Some(first);
@@ -225,8 +256,8 @@ impl<'a> Link<'a> {
             Ok(())
         };
         // When the peer stops, nothing more is read from the channel, and the sender ends too.
-        let (acknowledged, ()) = tokio::join!(acknowledged, forward);
-        acknowledged
+        let (acknowledged, ()): (Result<(), ClientError>, ()) = tokio::join!(acknowledged, forward);
+        acknowledged.map(|()| met)
     }
 
     /// Whether both know the same, by the peer's hello.

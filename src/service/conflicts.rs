@@ -95,7 +95,7 @@ fn entry(actor: &Actor, action: &'static str, conflict: &Conflict) -> Entry {
         Kind::Resolution | Kind::Appointment => Object::Appointment,
         Kind::PatientDni | Kind::PatientEmail | Kind::PatientHospitalAccount => Object::Patient,
         Kind::StaffUsername | Kind::StaffEmail => Object::Staff,
-        Kind::QueueDay => Object::QueueDay,
+        Kind::QueueDay | Kind::QueuePlaces => Object::QueueDay,
     };
     let entry = Entry::new(actor, action).on(object, conflict.id.row_id);
     match &conflict.patient {

@@ -50,6 +50,7 @@ use crate::store::{Audited, Lane, Store, WriteTx};
 pub use broker::Broker;
 use live::Live;
 use mail::Mailer;
+pub use replication::Meeting;
 pub use session_cache::SessionCache;
 
 /// How long things live. All of it is configuration.
@@ -95,6 +96,8 @@ pub struct App {
     pub signer: Arc<Signer>,
     /// One at a time applies what waits in the logs of others.
     pub applying: tokio::sync::Mutex<()>,
+    /// Where this node and its peers look for what differs in a log.
+    pub meeting: Meeting,
     /// When the node started: the zero of the monotonic clock.
     pub started: Instant,
 }

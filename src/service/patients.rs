@@ -17,7 +17,7 @@ use crate::limits;
 use crate::store::idempotency::{self, IdempotencyKey};
 use crate::store::patients::Unique;
 use crate::store::sessions::{self, Owner};
-use crate::store::{Lane, Read, WriteTx, patients};
+use crate::store::{Lane, Read, WriteTx, entity, patients};
 
 const NO_PATIENT: Error = Error::NotFound("User not found");
 
@@ -167,7 +167,7 @@ pub async fn register_hashed(
         if reset_required {
             patients::set_password(tx, id, &hash, true)?;
         }
-        idempotency::remember_optional(tx, key.as_ref(), id)?;
+        idempotency::remember_optional(tx, key.as_ref(), &entity::PATIENT, id)?;
         let patient = patients::by_id(tx, id)?.ok_or(NO_PATIENT)?;
         let entry = Entry::new(&actor, "patient.create")
             .of_patient(id)
@@ -402,7 +402,7 @@ pub async fn toggle_blocked(
             let entry = entry.on(Object::Patient, id).detail("repeated");
             return Ok(tx.audit(&entry)?.with(patient));
         }
-        idempotency::remember_optional(tx, key.as_ref(), id)?;
+        idempotency::remember_optional(tx, key.as_ref(), &entity::PATIENT, id)?;
         let patch = PatientPatch {
             blocked: Some(!patient.blocked),
             ..PatientPatch::default()

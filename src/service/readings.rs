@@ -18,7 +18,7 @@ use crate::domain::text::Invalid;
 use crate::domain::time::Timestamp;
 use crate::limits;
 use crate::store::idempotency::{self, IdempotencyKey};
-use crate::store::{Audited, Read, WriteTx, conflicts, patients, readings};
+use crate::store::{Audited, Read, WriteTx, conflicts, entity, patients, readings};
 
 /// How far back "latest" looks, by the time of the reading.
 const LATEST_MS: i64 = 15 * 24 * 3600 * 1000;
@@ -93,7 +93,7 @@ fn insert(
     let id = readings::insert(tx, new, measured_at)?;
     patients::count_reading(tx, new.patient_id, now.day())?;
     if let Some(key) = key.filter(|_| new.measured_at.is_none()) {
-        idempotency::remember(tx, &key, id)?;
+        idempotency::remember(tx, &key, &entity::READING, id)?;
     }
     let reading = Reading {
         id,

@@ -4,31 +4,28 @@
 //! outside of the writer, stored in one transaction, and applied in the same one when nothing that it
 //! depends on is missing; otherwise it waits in its log. Must never take what no member signed.
 
+mod meeting;
 mod membership;
 mod naming;
 mod outgoing;
 mod places;
 mod removal;
 mod renewal;
+mod taking;
 #[cfg(test)]
 pub(crate) mod tests;
 
 use std::sync::Arc;
 
-use islet_sync::causality::{Mark, mark};
-use islet_sync::chain::{Hash, Head, SignedHead};
 use islet_sync::dot::VersionVector;
-use islet_sync::exchange::{
-    Hello, Introduction, PROTOCOL, Rejected, Seal, Vector, check_run, is_fork,
-};
+use islet_sync::exchange::{Hello, Introduction, PROTOCOL, Vector};
 use islet_sync::frame::{Frame, Kind};
-use islet_sync::hlc::Hlc;
 use islet_sync::id::ReplicaNumber;
-use islet_sync::incarnation::{Decision, Reason, on_witness};
-use islet_sync::segment::{self, Change};
+use islet_sync::segment::Change;
 use tokio::sync::watch;
 
 pub use crate::store::removal::{Beyond, BeyondRow, Removal};
+pub use meeting::Meeting;
 pub use membership::{
     Admission, Member, NewMember, admit, adopt, announce, members, network, revoke,
 };
@@ -44,8 +41,8 @@ use crate::domain::actor::Actor;
 use crate::domain::audit::Entry;
 use crate::limits;
 use crate::store::incoming::Decoded;
-use crate::store::logs::{self, KnownLog, Run};
-use crate::store::{Lane, Read, StoreError, incoming, members as member_rows, replica};
+use crate::store::logs::{self, KnownLog};
+use crate::store::{Lane, branches, incoming, members as member_rows, replica};
 
 const DAMAGED_FRAME: Error = Error::NotFound("a frame does not hold what its kind says");
 
@@ -73,17 +70,13 @@ pub async fn hello(app: &App) -> Result<Vec<u8>, Error> {
         .await
 }
 
-/// What this node knows: the payload of its [`Kind::Vector`].
+/// What this node knows, as it says it to a peer: the payload of its [`Kind::Vector`].
 ///
 /// # Errors
 /// When the disk fails.
-pub async fn vector(app: &App) -> Result<Vec<u8>, Error> {
-    let vector = app
-        .store
-        .read(|tx| Ok::<_, Error>(logs::vector(tx)?))
-        .await?;
+pub async fn vector(app: &App, peer: u32) -> Result<Vec<u8>, Error> {
     let mut bytes = Vec::new();
-    vector.put(&mut bytes);
+    meeting::vector(app, peer).await?.put(&mut bytes);
     Ok(bytes)
 }
 
@@ -92,15 +85,14 @@ pub async fn vector(app: &App) -> Result<Vec<u8>, Error> {
 /// # Errors
 /// When the vector makes no sense, or the disk fails.
 pub async fn behind(app: &App, theirs: &[u8]) -> Result<u64, Error> {
-    let theirs = Vector::read(theirs).map_err(|_| DAMAGED_FRAME)?.seqs();
-    let ours = app
-        .store
-        .read(|tx| Ok::<_, Error>(logs::vector(tx)?.seqs()))
-        .await?;
-    Ok(theirs
-        .iter()
-        .map(|(of, seq)| seq.saturating_sub(ours.seq(of)))
-        .sum())
+    let theirs = Vector::read(theirs).map_err(|_| DAMAGED_FRAME)?;
+    let key = app.signer.public_key();
+    app.store
+        .read(move |tx| {
+            let (own, known) = (branches::own_log(tx, key)?, logs::known(tx)?);
+            Ok(branches::theirs(tx, &own, &known, &theirs)?.ahead)
+        })
+        .await
 }
 
 /// The answer to a peer's hello: nothing when both know the same, else this node's vector.
@@ -128,7 +120,7 @@ pub async fn answer_exchange(app: &App, peer: u32, theirs: &[u8]) -> Result<Vec<
         }
         return Ok(Vec::new());
     }
-    Ok(vec![Frame::new(Kind::Vector, vector(app).await?)])
+    Ok(vec![Frame::new(Kind::Vector, vector(app, peer).await?)])
 }
 
 /// Notes what a member has applied, by its own word.
@@ -154,8 +146,12 @@ pub async fn ingest(app: &App, peer: u32, frame: Frame) -> Result<Option<Frame>,
             Ok(None)
         }
         Kind::Segment => {
-            ingest_run(app, peer, frame.payload).await?;
-            Ok(Some(Frame::new(Kind::Ack, vector(app).await?)))
+            taking::take(app, peer, frame.payload).await?;
+            Ok(Some(Frame::new(Kind::Ack, vector(app, peer).await?)))
+        }
+        Kind::Trail => {
+            meeting::follow(app, peer, &frame.payload).await?;
+            Ok(None)
         }
         _ => Err(Error::NotFound("no such frame is expected here")),
     }
@@ -163,7 +159,7 @@ pub async fn ingest(app: &App, peer: u32, frame: Frame) -> Result<Option<Frame>,
 
 /// Begins the log of a replica that nothing was known of, when its key is or was a member's.
 ///
-/// That of a node that was thrown out is taken too, and has no effect beyond its cut ([`member_rows::cut`]): others
+/// That of a node that was thrown out is taken too, and has no effect beyond its cut (`branches::Cuts`): others
 /// may have seen it before they heard of that, and what they wrote since can be applied only after it.
 async fn introduce(app: &App, who: Introduction) -> Result<(), Error> {
     let (own, known, trust) = app
@@ -177,7 +173,8 @@ async fn introduce(app: &App, who: Introduction) -> Result<(), Error> {
             Ok::<_, Error>((own, known, trust))
         })
         .await?;
-    if own {
+    // A branch has the name of its replica; which log it is follows from what it holds.
+    if own || who.branch.is_some() {
         return Ok(());
     }
     match (known, trust) {
@@ -199,253 +196,6 @@ async fn introduce(app: &App, who: Introduction) -> Result<(), Error> {
                 .await
         }
     }
-}
-
-/// A run that was decoded and checked.
-struct Checked {
-    log: KnownLog,
-    run: Run,
-    hlc: Hlc,
-    decoded: Arc<Decoded>,
-    end: SignedHead,
-}
-
-async fn ingest_run(app: &App, peer: u32, payload: Vec<u8>) -> Result<(), Error> {
-    let (seal, bytes) = split(&payload)?;
-    let number = seal.number;
-    if let Some(reason) = own_log_elsewhere(app, seal, Arc::clone(&bytes)).await? {
-        // What the peer knows more is taken from now on like anybody's changes.
-        renew(app, reason).await?;
-    }
-    let first_seq = segment::summary(&bytes)
-        .map_err(|_| DAMAGED_FRAME)?
-        .first_seq;
-    for _ in 0..limits::INGEST_ATTEMPTS {
-        let log = app
-            .store
-            .read(move |tx| Ok::<_, Error>(open_log(tx, number, first_seq)?))
-            .await?;
-        let Some((log, before)) = log else {
-            return Ok(());
-        };
-        let bytes = Arc::clone(&bytes);
-        let checked = tokio::task::spawn_blocking(move || check(log, before, &seal, &bytes)).await;
-        let checked = match checked.map_err(|error| Error::Internal(error.to_string()))? {
-            Err(Refused::Rejected(Rejected::Known)) => return Ok(()),
-            Err(Refused::Fork(seq)) => return note_fork(app, number, seq).await,
-            // What comes before it was not taken: this cannot be either, and other logs go on.
-            Err(Refused::Rejected(Rejected::Gap(..))) => return Ok(()),
-            Err(Refused::Rejected(rejected)) => {
-                tracing::warn!(peer, replica = number.get(), %rejected, "a run of changes was refused");
-                return Err(Error::NotFound(
-                    "the changes are not what their author signed, or some are missing",
-                ));
-            }
-            Err(Refused::Damaged) => return Err(DAMAGED_FRAME),
-            Ok(checked) => checked,
-        };
-        let (decoded, seqs) = (Arc::clone(&checked.decoded), checked.run.seqs);
-        if let Some(applied) = store_checked(app, checked).await? {
-            let new = usize::try_from(seqs.1 + 1 - seqs.0).unwrap_or_default();
-            if applied > 0 {
-                apply_rest(app, number, &decoded, new.saturating_sub(applied)).await?;
-            }
-            return catch_up(app).await;
-        }
-    }
-    // Another conversation keeps bringing the same log: nothing is lost.
-    Ok(())
-}
-
-/// Whether a run of this replica's own log, signed by its own key, shows that it was restored: the peer knows
-/// more, or something else.
-async fn own_log_elsewhere(
-    app: &App,
-    seal: Seal,
-    bytes: Arc<[u8]>,
-) -> Result<Option<Reason>, Error> {
-    let key = app.signer.public_key();
-    app.store
-        .read(move |tx| {
-            if replica::number(tx)? != seal.number {
-                return Ok(None);
-            }
-            let me = replica::get(tx)?.replica_id;
-            let segment = segment::decode(&bytes).map_err(|_| DAMAGED_FRAME)?;
-            let before = logs::hash_at(tx, seal.number, me, segment.first_seq.saturating_sub(1))?;
-            let Some(before) = before else {
-                return Ok(None);
-            };
-            let changes = segment.changes();
-            let head = changes.fold(before, |head, (_, change)| head.append(&digest(&change)));
-            let witness = SignedHead {
-                head,
-                signature: seal.signature,
-            };
-            let there = logs::hash_at(tx, seal.number, me, head.seq)?;
-            let decision = on_witness(&witness, me, &key, logs::own_head(tx)?.seq, |_| there);
-            Ok(match decision {
-                Decision::NewReplica(reason) => Some(reason),
-                Decision::GoOn => None,
-            })
-        })
-        .await
-}
-
-/// A log of which more is taken, not one that was stopped; with its head before `first_seq` when that
-/// overlaps with what is here.
-fn open_log(
-    tx: &impl Read,
-    number: ReplicaNumber,
-    first_seq: u64,
-) -> Result<Option<(KnownLog, Option<Head>)>, StoreError> {
-    let Some(log) = logs::known_log(tx, number)?.filter(|log| log.stopped.is_none()) else {
-        return Ok(None);
-    };
-    let before = match first_seq
-        .checked_sub(1)
-        .filter(|before| *before < log.head.seq)
-    {
-        Some(before) => logs::hash_at(tx, number, log.introduction.replica, before)?,
-        None => None,
-    };
-    Ok(Some((log, before)))
-}
-
-/// Tells people once that two versions of a log were signed.
-async fn note_fork(app: &App, number: ReplicaNumber, seq: u64) -> Result<(), Error> {
-    let known = app
-        .store
-        .read(move |tx| Ok::<_, Error>(logs::is_forked(tx, number)?))
-        .await?;
-    if known {
-        return Ok(());
-    }
-    tracing::error!(
-        replica = number.get(),
-        "its node signed two versions of one log: it was copied or restored"
-    );
-    app.store
-        .write(Lane::Bulk, move |tx| {
-            logs::note_fork(tx, number, seq)?;
-            let entry = Entry::new(&Actor::system(), "sync.fork");
-            let entry = entry.detail(format!("replica {}, by change {seq}", number.get()));
-            Ok::<_, Error>(tx.audit(&entry)?)
-        })
-        .await
-}
-
-enum Refused {
-    Rejected(Rejected),
-    /// Its author signed another version of the log than the one that is here; the run ends with this seq.
-    Fork(u64),
-    Damaged,
-}
-
-fn split(payload: &[u8]) -> Result<(Seal, Arc<[u8]>), Error> {
-    let (seal, bytes) = Seal::split(payload).map_err(|_| DAMAGED_FRAME)?;
-    Ok((seal, bytes.into()))
-}
-
-/// Checks a run; `before` is the head in our version of the log before its first change, when that is here.
-fn check(
-    log: KnownLog,
-    before: Option<Head>,
-    seal: &Seal,
-    bytes: &[u8],
-) -> Result<Checked, Refused> {
-    let segment = segment::decode(bytes).map_err(|_| Refused::Damaged)?;
-    let digests: Vec<_> = segment
-        .changes()
-        .map(|(_, change)| digest(&change))
-        .collect();
-    let checked = check_run(
-        &log.introduction,
-        &log.head,
-        segment.first_seq,
-        &digests,
-        &seal.signature,
-    );
-    let (known, end) = checked.map_err(|rejected| {
-        let signed_otherwise = before
-            .is_some_and(|before| is_fork(&log.introduction, &before, &digests, &seal.signature));
-        match rejected {
-            Rejected::Forged if signed_otherwise => {
-                Refused::Fork(segment.first_seq + digests.len() as u64 - 1)
-            }
-            rejected => Refused::Rejected(rejected),
-        }
-    })?;
-    let first_seq = segment.first_seq + known as u64;
-    let (bytes, hlc) = {
-        let mut new = segment
-            .changes()
-            .skip(known)
-            .map(|(_, change)| change)
-            .peekable();
-        let hlc = new.peek().map(|change| change.hlc).unwrap_or_default();
-        // What is known already is stored already.
-        let bytes = if known == 0 {
-            bytes.to_vec()
-        } else {
-            segment::encode(first_seq, &new.collect::<Vec<_>>())
-        };
-        (bytes, hlc)
-    };
-    let run = Run {
-        number: seal.number,
-        seqs: (first_seq, end.head.seq),
-        bytes,
-        signature: seal.signature,
-    };
-    let marks = (first_seq, marks(&log.head, &digests[known..]));
-    let decoded = Arc::new(Decoded { segment, marks });
-    Ok(Checked {
-        log,
-        run,
-        hlc,
-        decoded,
-        end,
-    })
-}
-
-/// Marks of a log that follows `at`.
-fn marks(at: &Head, digests: &[Hash]) -> Vec<Mark> {
-    let heads = digests.iter().scan(*at, |head, digest| {
-        *head = head.append(digest);
-        Some(mark(&head.hash))
-    });
-    heads.collect()
-}
-
-/// Stores a run, and applies it at once as far as that goes. Answers with how many changes those were;
-/// `None` when its log has moved on since.
-async fn store_checked(app: &App, checked: Checked) -> Result<Option<usize>, Error> {
-    app.store
-        .write(Lane::Bulk, move |tx| {
-            let Checked {
-                log,
-                run,
-                hlc,
-                decoded,
-                end,
-            } = checked;
-            let number = run.number;
-            let detail = format!(
-                "replica {}, changes {} to {}",
-                number.get(),
-                run.seqs.0,
-                run.seqs.1
-            );
-            let stored = incoming::store_run(tx, &log, hlc, &run, &end)?;
-            let applied = match stored {
-                true => Some(incoming::apply_run(tx, number, &decoded)?),
-                false => None,
-            };
-            let entry = Entry::new(&Actor::system(), "sync.store").detail(detail);
-            Ok::<_, Error>(tx.audit(&entry)?.with(applied))
-        })
-        .await
 }
 
 /// Applies what waits in the logs, as far as its contexts are here.
@@ -491,14 +241,13 @@ async fn catch_up_log(app: &App, log: &KnownLog) -> Result<bool, Error> {
     }
 }
 
-/// Applies what is left of a run that came just now, as far as that goes.
+/// Applies what is left of a run that came just now, as far as that goes. The caller holds [`App::applying`].
 async fn apply_rest(
     app: &App,
     number: ReplicaNumber,
     run: &Arc<Decoded>,
     mut left: usize,
 ) -> Result<(), Error> {
-    let _alone = app.applying.lock().await;
     while left > 0 {
         match apply_more(app, number, run).await? {
             0 => break,

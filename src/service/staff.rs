@@ -8,7 +8,7 @@ use crate::domain::actor::{Actor, Role};
 use crate::domain::audit::{Entry, Object};
 use crate::domain::text::Invalid;
 use crate::limits;
-use crate::store::Lane;
+use crate::store::{Lane, entity};
 use crate::store::idempotency::{self, IdempotencyKey};
 use crate::store::sessions::{self, Owner};
 use crate::store::staff::{self, Staff};
@@ -58,7 +58,7 @@ pub async fn register(
             return Err(Error::Taken("email"));
         }
         let id = staff::insert(tx, &username, &email, &hash, role)?;
-        idempotency::remember_optional(tx, key.as_ref(), id)?;
+        idempotency::remember_optional(tx, key.as_ref(), &entity::STAFF, id)?;
         let staff = staff::by_id(tx, id)?.ok_or(NO_STAFF)?;
         let entry = Entry::new(&actor, "staff.create").on(Object::Staff, id);
         Ok(tx

@@ -8,7 +8,7 @@ use islet_sync::chain::{ReplicaId, Signer};
 
 use super::live::Live;
 use super::mail::Mailer;
-use super::{App, Broker, Lifetimes, SessionCache};
+use super::{App, Broker, Lifetimes, Meeting, SessionCache};
 use crate::auth::SystemRandom;
 use crate::auth::password::{HasherLimits, PasswordHasher};
 use crate::auth::throttle::{Throttle, ThrottleLimits};
@@ -73,6 +73,7 @@ pub(crate) fn app_in(dir: &Path, signer: Signer, clock: Arc<dyn Clock>) -> App {
         live: Live::new(64),
         signer: Arc::new(signer),
         applying: tokio::sync::Mutex::default(),
+        meeting: Meeting::default(),
         started: Instant::now(),
     }
 }

@@ -18,7 +18,7 @@ use super::entity::{
 use super::newest::Newest;
 use super::rows::Rows;
 use super::tx::{Read, all, one};
-use super::{StoreError, WriteTx, members, patients, staff, twins};
+use super::{StoreError, WriteTx, members, overspent, patients, staff, twins};
 use crate::domain::conflict::{Author, Concerned, Conflict, ConflictId, Kind, Settlement};
 use crate::domain::time::Timestamp;
 use crate::limits;
@@ -37,6 +37,7 @@ const fn place(kind: Kind) -> (&'static Entity, u8) {
         Kind::StaffEmail => (&STAFF, 2),
         Kind::QueueDay => (&QUEUE_DAY, 2),
         Kind::Appointment => (&APPOINTMENT, 2),
+        Kind::QueuePlaces => (&QUEUE_DAY, overspent::SIZE),
     }
 }
 
@@ -69,7 +70,8 @@ fn kind_of(is_choice: bool, entity: u8, part: u8) -> Option<Kind> {
     })
 }
 
-/// The open conflicts after `after`, at most `limit`: first the registers, then the pairs, each by entity and row.
+/// The open conflicts after `after`, at most `limit`: first the registers, then the pairs, each by entity and row, then
+/// queue days whose places were given out twice.
 ///
 /// # Errors
 /// When the disk fails.
@@ -85,7 +87,11 @@ pub fn open(
                  WHERE (entity, row_id, field) > (?1, ?2, ?3)
                  ORDER BY entity, row_id, field LIMIT ?4";
     let mut found = Vec::new();
+    let days_after = after.filter(|id| id.kind == Kind::QueuePlaces);
     for (is_choice, sql) in [(true, registers), (false, pairs)] {
+        if days_after.is_some() {
+            break;
+        }
         let start = match after.map(|id| (id, id.kind.is_choice())) {
             Some((_, false)) if is_choice => continue,
             Some((id, its)) if its == is_choice => cursor(id)?,
@@ -101,6 +107,14 @@ pub fn open(
         };
         found.extend(rows.into_iter().filter_map(known));
     }
+    let first = days_after.map_or(0, |id| id.row_id);
+    let days = overspent::open(tx)?.into_iter().map(|(day, _)| day);
+    let id = |row_id| ConflictId {
+        kind: Kind::QueuePlaces,
+        row_id,
+    };
+    found.extend(days.filter(|day| *day > first).map(id));
+    found.truncate(limit as usize);
     Ok(found)
 }
 
@@ -126,7 +140,8 @@ pub fn count(tx: &impl Read) -> Result<i64, StoreError> {
     ] {
         open += one(tx, sql, [], |row| row.get::<_, i64>(0))?.unwrap_or(0);
     }
-    Ok(open)
+    let days = overspent::open(tx)?.len();
+    Ok(open + i64::try_from(days).unwrap_or(i64::MAX))
 }
 
 /// A conflict by its name, open or settled; `None` when there never was one that is known of.
@@ -201,8 +216,13 @@ fn siblings_of(
     Rows::new(tx.connection(), tx.now(), Newest::default()).siblings(&key)
 }
 
-/// The other row of an open pair.
+/// The other row of an open pair; of the places of a day, how many there are too many.
 fn other(tx: &impl Read, id: ConflictId) -> Result<Option<i64>, StoreError> {
+    if id.kind == Kind::QueuePlaces {
+        let mut days = overspent::open(tx)?.into_iter();
+        let found = days.find(|(day, _)| *day == id.row_id);
+        return Ok(found.map(|(_, excess)| excess));
+    }
     let (entity, field) = place(id.kind);
     let sql = "SELECT other_id FROM collision WHERE entity = ? AND row_id = ? AND field = ?";
     one(tx, sql, params![entity.code, id.row_id, field], |row| {
@@ -239,7 +259,9 @@ fn concerned(tx: &impl Read, id: ConflictId) -> Result<Option<Concerned>, StoreE
         Kind::PatientDni | Kind::PatientEmail | Kind::PatientHospitalAccount => {
             "SELECT id FROM patient WHERE id = ?"
         }
-        Kind::StaffUsername | Kind::StaffEmail | Kind::QueueDay => return Ok(None),
+        Kind::StaffUsername | Kind::StaffEmail | Kind::QueueDay | Kind::QueuePlaces => {
+            return Ok(None);
+        }
     };
     let Some(patient) = one(tx, sql, [id.row_id], |row| row.get(0))? else {
         return Ok(None);

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use rusqlite::params;
 
+use super::entity::Entity;
 use super::tx::{Read, one};
 use super::{StoreError, WriteTx};
 use crate::limits;
@@ -33,12 +34,17 @@ pub fn find(
 ///
 /// # Errors
 /// When the disk fails.
-pub fn remember(tx: &WriteTx<'_>, key: &IdempotencyKey, row_id: i64) -> Result<(), StoreError> {
+pub fn remember(
+    tx: &WriteTx<'_>,
+    key: &IdempotencyKey,
+    entity: &Entity,
+    row_id: i64,
+) -> Result<(), StoreError> {
     let now = tx.now().0;
     tx.local(
-        "INSERT INTO idempotency (key, row_id, created_at) VALUES (?1, ?2, ?3)
-         ON CONFLICT DO UPDATE SET row_id = ?2, created_at = ?3",
-        params![key, row_id, now],
+        "INSERT INTO idempotency (key, entity, row_id, created_at) VALUES (?1, ?2, ?3, ?4)
+         ON CONFLICT DO UPDATE SET entity = ?2, row_id = ?3, created_at = ?4",
+        params![key, entity.code, row_id, now],
     )?;
     tx.local(
         "DELETE FROM idempotency WHERE key IN
@@ -69,9 +75,10 @@ pub fn find_optional(
 pub fn remember_optional(
     tx: &WriteTx<'_>,
     key: Option<&IdempotencyKey>,
+    entity: &Entity,
     row_id: i64,
 ) -> Result<(), StoreError> {
-    key.map_or(Ok(()), |key| remember(tx, key, row_id))
+    key.map_or(Ok(()), |key| remember(tx, key, entity, row_id))
 }
 
 fn millis(duration: Duration) -> i64 {

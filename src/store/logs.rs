@@ -15,8 +15,9 @@ use islet_sync::limits::{SEGMENT_CHANGES_MAX, SEGMENT_DECODED_BYTES_MAX};
 use islet_sync::segment::{self, Change};
 use rusqlite::{Connection, params};
 
-use super::tx::{LogState, Read, all, one, prepared};
-use super::{StoreError, WriteTx, replica};
+use super::log_state::LogState;
+use super::tx::{Read, all, one, prepared};
+use super::{StoreError, WriteTx, branches, replica};
 use crate::limits;
 
 /// What is known of the log of another replica.
@@ -26,6 +27,8 @@ pub struct KnownLog {
     pub introduction: Introduction,
     /// The end of what is stored.
     pub head: Head,
+    /// Where it begins: before its first change, or where a branch leaves its log.
+    pub base: Head,
     /// How much of it is applied.
     pub applied: u64,
     /// Why nothing more is taken, when that is so.
@@ -50,26 +53,45 @@ pub struct Run {
 /// # Errors
 /// When the disk fails.
 pub fn known(tx: &impl Read) -> Result<Vec<KnownLog>, StoreError> {
-    let sql = "SELECT number, replica_id, public_key, seq, hash, applied, stopped FROM log ORDER BY number";
-    all(tx, sql, [], known_from_row)
+    all(tx, &format!("{KNOWN} ORDER BY number"), [], known_from_row)
 }
+
+/// The log of one other replica, and its branches.
+///
+/// # Errors
+/// When the disk fails.
+pub(super) fn of_replica(tx: &impl Read, id: ReplicaId) -> Result<Vec<KnownLog>, StoreError> {
+    let sql = format!("{KNOWN} WHERE replica_id = ?");
+    all(tx, &sql, [id.0], known_from_row)
+}
+
+const KNOWN: &str = "SELECT number, replica_id, public_key, seq, hash, applied, stopped,
+     branch_of, branch_after, branch_first, branch_base FROM log";
 
 /// The log of one other replica.
 ///
 /// # Errors
 /// When the disk fails.
 pub fn known_log(tx: &impl Read, number: ReplicaNumber) -> Result<Option<KnownLog>, StoreError> {
-    let sql = "SELECT number, replica_id, public_key, seq, hash, applied, stopped FROM log WHERE number = ?";
-    one(tx, sql, [number.get()], known_from_row)
+    let sql = format!("{KNOWN} WHERE number = ?");
+    one(tx, &sql, [number.get()], known_from_row)
 }
 
 fn known_from_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<KnownLog> {
-    let number = ReplicaNumber::new(row.get(0)?).map_err(|_| rusqlite::Error::InvalidQuery)?;
+    let replica = ReplicaId(row.get(1)?);
+    let branch = branches::branch_at(row, 7)?;
     let introduction = Introduction {
-        number,
-        replica: ReplicaId(row.get(1)?),
+        number: branches::number_at(row, 0)?,
+        replica,
         public_key: row.get(2)?,
-        branch: None,
+        branch,
+    };
+    let base = match branch {
+        Some(branch) => Head {
+            seq: branch.after,
+            hash: row.get(10)?,
+        },
+        None => Head::genesis(replica),
     };
     let head = Head {
         seq: row.get::<_, i64>(3)?.cast_unsigned(),
@@ -78,6 +100,7 @@ fn known_from_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<KnownLog> {
     Ok(KnownLog {
         introduction,
         head,
+        base,
         applied: row.get::<_, i64>(5)?.cast_unsigned(),
         stopped: row.get(6)?,
     })
@@ -113,7 +136,7 @@ pub fn vector(tx: &impl Read) -> Result<Vector, StoreError> {
     vector.settled = true;
     for log in known(tx)? {
         // A log of which nothing is stored is as good as unknown.
-        if log.head.seq > 0 {
+        if log.head.seq > log.base.seq {
             vector.insert(log.introduction.number, &log.head);
         }
         vector.settled &= log.applied == log.head.seq;
@@ -334,12 +357,23 @@ pub(super) fn load_causality(
 ) -> Result<Causality, StoreError> {
     let mut causality = Causality::default();
     let number = |n| ReplicaNumber::new(n).map_err(|e| StoreError::Damaged(e.to_string()));
-    let mut logs = connection.prepare("SELECT number, applied, applied_mark FROM log")?;
+    let sql =
+        "SELECT number, applied, applied_mark, branch_of, branch_after, branch_first FROM log";
+    let mut logs = connection.prepare(sql)?;
     for row in logs.query_map([], |row| {
-        Ok((row.get(0)?, row.get::<_, i64>(1)?, row.get(2)?))
+        let branch = branches::branch_at(row, 3)?;
+        Ok((row.get(0)?, row.get::<_, i64>(1)?, row.get(2)?, branch))
     })? {
-        let (of, seq, mark) = row?;
-        causality.restore(number(of)?, seq.cast_unsigned(), mark);
+        let (of, seq, mark, branch) = row?;
+        let (of, seq) = (number(of)?, seq.cast_unsigned());
+        match branch {
+            Some(branch) if seq < branch.after => {}
+            Some(branch) => {
+                causality.restore(of, seq, mark);
+                causality.restore_base(of, branch.after);
+            }
+            None => causality.restore(of, seq, mark),
+        }
     }
     if own.seq > 0 {
         causality.restore(me, own.seq, mark(&own.hash));
@@ -425,13 +459,14 @@ pub fn hear_of(
 /// # Errors
 /// When the disk fails.
 pub fn heard_of(tx: &impl Read) -> Result<Vec<(Introduction, String, Vec<String>)>, StoreError> {
-    let sql = "SELECT number, replica_id, public_key, seq, hash, applied, stopped, name, addresses
+    let sql = "SELECT number, replica_id, public_key, seq, hash, applied, stopped,
+               branch_of, branch_after, branch_first, branch_base, name, addresses
                FROM log WHERE name IS NOT NULL
                AND NOT EXISTS (SELECT 1 FROM member WHERE member.public_key = log.public_key)";
     all(tx, sql, [], |row| {
-        let addresses: String = row.get(8)?;
+        let addresses: String = row.get(12)?;
         let addresses = serde_json::from_str(&addresses).unwrap_or_default();
-        Ok((known_from_row(row)?.introduction, row.get(7)?, addresses))
+        Ok((known_from_row(row)?.introduction, row.get(11)?, addresses))
     })
 }
 
@@ -471,33 +506,6 @@ pub(super) fn counted(tx: &impl Read, number: ReplicaNumber) -> Result<u64, Stor
     Ok(counted.unwrap_or(0).cast_unsigned())
 }
 
-/// Where the fork of a log is noted: before its operations.
-const FORK_POSITION: i64 = -1;
-
-/// Notes that another version of a log than the one here was signed, from a change in the run that ends with `seq` on.
-///
-/// # Errors
-/// When the disk fails.
-pub fn note_fork(tx: &WriteTx<'_>, number: ReplicaNumber, seq: u64) -> Result<(), StoreError> {
-    let sql = "INSERT OR IGNORE INTO refused_op (number, seq, position, entity, reason) VALUES (?, ?, ?, 0, ?)";
-    let reason = "its node signed another version of this log: its data was copied, or restored without noticing. \
-                  That version is not taken here";
-    tx.local(
-        sql,
-        params![number.get(), seq.cast_signed(), FORK_POSITION, reason],
-    )?;
-    Ok(())
-}
-
-/// Whether [`note_fork`] was called for a log.
-///
-/// # Errors
-/// When the disk fails.
-pub fn is_forked(tx: &impl Read, number: ReplicaNumber) -> Result<bool, StoreError> {
-    let sql = "SELECT 1 FROM refused_op WHERE number = ? AND position = ? LIMIT 1";
-    Ok(one(tx, sql, params![number.get(), FORK_POSITION], |_| Ok(()))?.is_some())
-}
-
 /// Takes nothing more of a log, for a reason that people read.
 ///
 /// # Errors
@@ -520,6 +528,13 @@ pub fn hash_at(
     replica: ReplicaId,
     seq: u64,
 ) -> Result<Option<Head>, StoreError> {
+    let base = base(tx, number, replica)?;
+    if let Some((left, base)) = base
+        && seq < base.seq
+    {
+        return hash_at(tx, left, replica, seq);
+    }
+    let start = base.map_or_else(|| Head::genesis(replica), |(_, base)| base);
     let sql = "SELECT last_seq, hash FROM segment WHERE number = ? AND last_seq <= ? ORDER BY last_seq DESC LIMIT 1";
     let below = one(tx, sql, params![number.get(), seq.cast_signed()], |row| {
         Ok(Head {
@@ -527,7 +542,7 @@ pub fn hash_at(
             hash: row.get(1)?,
         })
     })?;
-    let mut head = below.unwrap_or_else(|| Head::genesis(replica));
+    let mut head = below.unwrap_or(start);
     if head.seq == seq {
         return Ok(Some(head));
     }
@@ -558,8 +573,21 @@ pub fn hash_at(
     }
 }
 
+/// Of a branch: which log it leaves, and where.
+pub(super) fn base(
+    tx: &impl Read,
+    number: ReplicaNumber,
+    replica: ReplicaId,
+) -> Result<Option<(ReplicaNumber, Head)>, StoreError> {
+    let log = known_log(tx, number)?.filter(|log| log.introduction.replica == replica);
+    Ok(log.and_then(|log| Some((log.introduction.branch?.of, log.base))))
+}
+
 /// The segment of changes whose other copy is about to be removed: read back first.
-fn encode_checked(first_seq: u64, changes: &[Change<'_>]) -> Result<Vec<u8>, StoreError> {
+pub(super) fn encode_checked(
+    first_seq: u64,
+    changes: &[Change<'_>],
+) -> Result<Vec<u8>, StoreError> {
     let bytes = segment::encode(first_seq, changes);
     let read = segment::decode(&bytes).map_err(|error| StoreError::Damaged(error.to_string()))?;
     if read.first_seq == first_seq
@@ -575,7 +603,7 @@ fn encode_checked(first_seq: u64, changes: &[Change<'_>]) -> Result<Vec<u8>, Sto
     ))
 }
 
-fn owned(change: &Change<'_>) -> Change<'static> {
+pub(super) fn owned(change: &Change<'_>) -> Change<'static> {
     Change {
         hlc: change.hlc,
         ops: change.ops.clone().into_owned().into(),

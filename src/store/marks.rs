@@ -124,13 +124,13 @@ fn start_of(tx: &impl Read, number: ReplicaNumber, first_seq: u64) -> Result<Hea
         return Ok(Head { seq: last, hash });
     }
     let own = replica::get(tx)?;
-    let id = if own.number == number.get() {
-        Some(own.replica_id)
+    let base = if own.number == number.get() {
+        Some(Head::genesis(own.replica_id))
     } else {
-        logs::known_log(tx, number)?.map(|log| log.introduction.replica)
+        logs::known_log(tx, number)?.map(|log| log.base)
     };
-    match id.filter(|_| last == 0) {
-        Some(id) => Ok(Head::genesis(id)),
+    match base.filter(|base| base.seq == last) {
+        Some(base) => Ok(base),
         None => Err(StoreError::Damaged(format!(
             "changes of replica {} before {first_seq} are missing",
             number.get()

@@ -1,14 +1,16 @@
 //! The replicas of the network, and what is known of how far each has come.
 
 use islet_sync::causality::mark;
-use islet_sync::chain::ReplicaId;
+use islet_sync::chain::{Head, ReplicaId};
 use islet_sync::dot::VersionVector;
 use islet_sync::id::ReplicaNumber;
 use rusqlite::Row;
 
+use super::branches::{self, Cuts};
 use super::entity::MEMBER;
+use super::logs::KnownLog;
 use super::tx::{Read, all, one};
-use super::{StoreError, WriteTx, logs, removal};
+use super::{StoreError, WriteTx, removal};
 use crate::domain::time::Timestamp;
 
 /// One replica of the network.
@@ -61,13 +63,20 @@ pub fn list(tx: &impl Read) -> Result<Vec<Member>, StoreError> {
     all(tx, &format!("{SELECT} ORDER BY id"), [], from_row)
 }
 
-/// What people call the node of a replica.
+/// What people call the node of a replica, or of a branch of its log.
 ///
 /// # Errors
 /// When the disk fails.
 pub fn name_of(tx: &impl Read, number: u32) -> Result<Option<String>, StoreError> {
     let sql = "SELECT name FROM member WHERE number = ? ORDER BY id LIMIT 1";
-    one(tx, sql, [number], |row| row.get(0))
+    if let Some(name) = one(tx, sql, [number], |row| row.get(0))? {
+        return Ok(Some(name));
+    }
+    let sql = "SELECT branch_of FROM log WHERE number = ?";
+    match one(tx, sql, [number], |row| row.get(0))?.flatten() {
+        Some(left) => name_of(tx, left),
+        None => Ok(None),
+    }
 }
 
 /// What people call the node with this key now.
@@ -124,22 +133,72 @@ pub fn set_name(tx: &mut WriteTx<'_>, id: i64, name: &str) -> Result<(), StoreEr
     tx.update(&MEMBER, id, &[("name", name.into())])
 }
 
-/// Cuts a replica off after `seq`, whose chain hash is `hash`.
+/// Cuts off all replicas that a node was, as far as their logs are here, and the branches of those logs, which get rows of
+/// their own for that.
 ///
 /// # Errors
 /// When the disk fails.
-pub fn revoke(tx: &mut WriteTx<'_>, id: i64, seq: u64, hash: &[u8; 32]) -> Result<(), StoreError> {
+pub fn revoke_node(tx: &mut WriteTx<'_>, public_key: &[u8; 32]) -> Result<(), StoreError> {
+    let members = list(tx)?;
+    let same = members
+        .iter()
+        .filter(|it| it.public_key == *public_key && it.cut_seq.is_none());
+    for member in same {
+        let family = branches::family(tx, member.number)?;
+        let own = |log: &&KnownLog| log.introduction.number == member.number;
+        let head = family.iter().find(own).map(|log| log.head);
+        let head = head.unwrap_or_else(|| Head::genesis(member.replica_id));
+        set_cut(tx, member.id, &head)?;
+        let branches = family
+            .iter()
+            .filter(|log| log.introduction.branch.is_some());
+        for log in branches {
+            let id = insert_branch(tx, member, log.introduction.number)?;
+            set_cut(tx, id, &log.head)?;
+        }
+    }
+    removal::note_heard(tx)
+}
+
+/// A row for a branch, which is older than any replica of its node, since it is none.
+fn insert_branch(
+    tx: &mut WriteTx<'_>,
+    member: &Member,
+    branch: ReplicaNumber,
+) -> Result<i64, StoreError> {
+    let addresses = json(&member.addresses)?;
+    tx.insert(
+        &MEMBER,
+        &[
+            i64::from(branch.get()).into(),
+            (&member.replica_id.0).into(),
+            (&member.public_key).into(),
+            (&member.token_key).into(),
+            (&*member.name).into(),
+            (&addresses).into(),
+            0.into(),
+            None::<i64>.into(),
+            None::<&str>.into(),
+            None::<i64>.into(),
+        ],
+    )
+}
+
+/// Cuts a replica off after a change.
+///
+/// # Errors
+/// When the disk fails.
+pub fn set_cut(tx: &mut WriteTx<'_>, id: i64, end: &Head) -> Result<(), StoreError> {
     let now = tx.now_of().0;
     tx.update(
         &MEMBER,
         id,
         &[
-            ("cut_seq", seq.cast_signed().into()),
-            ("cut_hash", hash.into()),
+            ("cut_seq", end.seq.cast_signed().into()),
+            ("cut_hash", (&end.hash).into()),
             ("revoked_at", now.into()),
         ],
-    )?;
-    removal::note_heard(tx)
+    )
 }
 
 /// Whether the node with this key was thrown out. With one of the replicas that it was, all are, those too that
@@ -160,27 +219,6 @@ pub fn is_gone(members: &[Member], number: u32) -> bool {
     })
 }
 
-/// After which change the log of a replica with this key counts no more: nothing of a replica counts that its node
-/// became unknown to whoever threw it out. `None` while the key is trusted.
-#[must_use]
-pub fn cut(members: &[Member], number: ReplicaNumber, public_key: &[u8; 32]) -> Option<u64> {
-    if !is_out(members, public_key) {
-        return None;
-    }
-    let same = members
-        .iter()
-        .filter(|it| it.number == number && it.public_key == *public_key);
-    Some(same.filter_map(|it| it.cut_seq).min().unwrap_or(0))
-}
-
-/// After which change the log of a replica counts no more, when its node was thrown out.
-pub(super) fn cut_of(tx: &WriteTx<'_>, number: ReplicaNumber) -> Result<Option<u64>, StoreError> {
-    let Some(log) = logs::known_log(tx, number)? else {
-        return Ok(None);
-    };
-    Ok(cut(&list(tx)?, number, &log.introduction.public_key))
-}
-
 /// What every member has applied; `None` when this node is alone in its network.
 ///
 /// Nobody waits for a node that was thrown out, once all of it that counts is here.
@@ -192,8 +230,9 @@ pub(super) fn stable(tx: &WriteTx<'_>) -> Result<Option<VersionVector>, StoreErr
     let members = list(tx)?;
     let applied = |number| state.causality.applied().seq(number);
     let (mut live, mut ended) = (Vec::new(), Vec::new());
+    let cuts = Cuts::load(tx)?;
     for member in &members {
-        match cut(&members, member.number, &member.public_key) {
+        match cuts.of(tx, member.number, &member.public_key)? {
             Some(cut) if applied(member.number) >= cut => {}
             // What it wrote before may cross something that happened here.
             Some(_) => live.push(member.number),

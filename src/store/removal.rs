@@ -1,7 +1,7 @@
 //! Nodes that were thrown out, for people who look after the others: whether this node is one itself, and what those
 //! wrote beyond their cut, which the nodes that had not heard of it took.
 //!
-//! Must never decide what counts: [`members::cut`] does.
+//! Must never decide what counts: `branches::Cuts` does.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -10,6 +10,7 @@ use islet_sync::id::ReplicaNumber;
 use islet_sync::{change, rules, segment};
 use rusqlite::params;
 
+use super::branches::Cuts;
 use super::logs::{self, KnownLog};
 use super::tx::{Read, all};
 use super::{StoreError, WriteTx, members, replica};
@@ -95,12 +96,13 @@ pub fn note_turned_away(
 ///
 /// What was taken beyond a cut stays. Once it is noted, [`note_counted`] keeps the note.
 pub(super) fn note_heard(tx: &mut WriteTx<'_>) -> Result<(), StoreError> {
-    let members = members::list(tx)?;
+    let cuts = Cuts::load(tx)?;
     for log in logs::known(tx)? {
         let number = log.introduction.number;
-        let Some(cut) = members::cut(&members, number, &log.introduction.public_key) else {
+        let Some(cut) = cuts.of(tx, number, &log.introduction.public_key)? else {
             continue;
         };
+        let cut = cut.max(log.base.seq);
         let sql = "UPDATE log SET counted = applied WHERE number = ? AND counted IS NULL";
         let first = tx.local(sql, [number.get()])? > 0;
         if first && log.applied > cut {
@@ -162,13 +164,14 @@ pub struct BeyondRow {
 /// When the disk fails or a stored run is damaged.
 pub fn beyond(tx: &impl Read) -> Result<Vec<Beyond>, StoreError> {
     let members = members::list(tx)?;
-    let own = own_key(tx, &members)?;
+    let (own, cuts) = (own_key(tx, &members)?, Cuts::load(tx)?);
     let mut found = Vec::new();
     for log in logs::known(tx)? {
         let (number, key) = (log.introduction.number, log.introduction.public_key);
-        let Some(cut) = members::cut(&members, number, &key) else {
+        let Some(cut) = cuts.of(tx, number, &key)? else {
             continue;
         };
+        let cut = cut.max(log.base.seq);
         if log.head.seq <= cut || own == Some(key) {
             continue;
         }

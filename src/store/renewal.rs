@@ -10,7 +10,7 @@ use islet_sync::incarnation::{Database, Decision, at_start};
 use rusqlite::{Connection, params};
 
 use super::lease::Lease;
-use super::tx::LogState;
+use super::log_state::LogState;
 use super::{StoreError, WriteTx, logs, replica};
 
 /// What the database says of itself, for the decision at the start.

@@ -7,6 +7,7 @@ use islet_sync::id::{ReplicaNumber, RowId};
 use islet_sync::op::Value;
 use rusqlite::params;
 
+use super::branches::Branches;
 use super::entity::{QUEUE_ENTRY, QUEUE_RIGHT};
 use super::tx::{Read, all, one};
 use super::{StoreError, WriteTx, members};
@@ -162,10 +163,11 @@ pub fn other_holders(
                WHERE replica <> ?2 GROUP BY replica HAVING held > 0 ORDER BY held DESC";
     let wanted = params![day.id, me.get()];
     let holders: Vec<(u32, i64)> = all(tx, sql, wanted, |row| Ok((row.get(0)?, row.get(1)?)))?;
-    let members = members::list(tx)?;
+    let (members, branches) = (members::list(tx)?, Branches::load(tx.connection())?);
+    let is_branch = |number: u32| branches.iter().any(|(branch, _)| branch.get() == number);
     let (gone, holders): (Vec<_>, Vec<_>) = holders
         .into_iter()
-        .partition(|(number, _)| members::is_gone(&members, *number));
+        .partition(|(number, _)| is_branch(*number) || members::is_gone(&members, *number));
     Ok((holders, gone.iter().map(|(_, held)| held).sum()))
 }
 

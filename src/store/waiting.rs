@@ -1,14 +1,14 @@
 //! What came from other nodes and is not in the rows: operations that were set aside, logs that are
 //! stopped, changes that wait for others. For people who look after the node.
 
-use islet_sync::causality::{self, Sighting};
+use islet_sync::causality::{self, Sighting, mark};
 use islet_sync::change;
 use islet_sync::id::ReplicaNumber;
 use islet_sync::segment;
 
 use super::logs::{self, KnownLog};
 use super::tx::{Read, one};
-use super::{StoreError, members, replica};
+use super::{StoreError, branches, members, replica};
 
 /// Operations that could not be applied.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -62,7 +62,7 @@ pub fn refused(tx: &impl Read) -> Result<Refused, StoreError> {
 pub fn troubles(tx: &impl Read) -> Result<Vec<LogTrouble>, StoreError> {
     let mut found = Vec::new();
     for log in logs::known(tx)? {
-        let waiting = log.head.seq - log.applied;
+        let waiting = log.head.seq - log.applied.max(log.base.seq);
         if waiting == 0 && log.stopped.is_none() {
             continue;
         }
@@ -94,16 +94,23 @@ fn missing(tx: &impl Read, log: &KnownLog) -> Result<Option<(ReplicaNumber, u64)
     };
     // What cannot be read is set aside when its turn comes, and needs nothing.
     let ops = change::decode(&next.ops).unwrap_or_default();
-    for Sighting { of, seq, .. } in causality::seen(&ops) {
-        if of != replica::number(tx)? && applied(tx, of)? < seq {
-            return Ok(Some((of, seq)));
+    for sighting in causality::seen(&ops) {
+        if sighting.of != replica::number(tx)? && !is_applied(tx, &sighting)? {
+            return Ok(Some((sighting.of, sighting.seq)));
         }
     }
     Ok(None)
 }
 
-fn applied(tx: &impl Read, of: ReplicaNumber) -> Result<u64, StoreError> {
-    Ok(logs::known_log(tx, of)?.map_or(0, |log| log.applied))
+/// Whether what was seen is applied here, in whichever of the ways in which that log went on.
+fn is_applied(tx: &impl Read, seen: &Sighting) -> Result<bool, StoreError> {
+    for log in branches::family(tx, seen.of)? {
+        let head = branches::own_head_at(tx, &log, seen.seq)?;
+        if head.is_some_and(|head| mark(&head.hash) == seen.mark) {
+            return Ok(log.applied >= seen.seq);
+        }
+    }
+    Ok(seen.seq == 0)
 }
 
 /// A replica as people know it.

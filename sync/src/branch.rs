@@ -116,13 +116,50 @@ impl Names {
         }
     }
 
-    /// Notes the rows that an operation makes, once it was translated.
-    pub fn note(&mut self, author: ReplicaNumber, seq: u64, op: &Op<'_>) {
+    /// Notes the rows that an operation makes, once it was translated. Answers whether that is to be kept, for
+    /// [`Names::restore_row`].
+    pub fn note(&mut self, author: ReplicaNumber, seq: u64, op: &Op<'_>) -> bool {
         if op.action == Action::Create
             && let Some(known) = self.branches.get_mut(&author)
         {
             known.made.entry((op.entity, op.row)).or_insert(seq);
+            return true;
         }
+        false
+    }
+
+    /// Takes up a stored state: a branch that was begun. Its rows and what is meant follow.
+    pub fn restore_branch(&mut self, number: ReplicaNumber, branch: &Branch) {
+        let known = Known {
+            of: branch.of,
+            after: branch.after,
+            made: BTreeMap::new(),
+        };
+        self.branches.insert(number, known);
+    }
+
+    /// Takes up a stored state: the change `seq` of the branch in its id made this row.
+    pub fn restore_row(&mut self, entity: u8, row: RowId, seq: u64) {
+        if let Some(known) = self.branches.get_mut(&row.replica()) {
+            known.made.insert((entity, row), seq);
+        }
+    }
+
+    /// What authors mean by the numbers that they say: author, number, log. For [`Names::restore_meant`].
+    pub fn meant(&self) -> impl Iterator<Item = (ReplicaNumber, ReplicaNumber, ReplicaNumber)> {
+        self.meant
+            .iter()
+            .map(|((author, said), meant)| (*author, *said, *meant))
+    }
+
+    /// Takes up a stored state: see [`Names::meant`].
+    pub fn restore_meant(
+        &mut self,
+        author: ReplicaNumber,
+        said: ReplicaNumber,
+        meant: ReplicaNumber,
+    ) {
+        self.meant.insert((author, said), meant);
     }
 
     /// The logs that a branch left, itself first.

@@ -105,6 +105,17 @@ impl Causality {
         self.contexts.entry(author).or_default().raise(of, seq);
     }
 
+    /// Takes up a stored state: a branch that was begun, and leaves its log after `seq`.
+    pub fn restore_base(&mut self, number: ReplicaNumber, seq: u64) {
+        self.bases.insert(number, seq);
+    }
+
+    /// Whether a branch was begun.
+    #[must_use]
+    pub fn has_begun(&self, number: ReplicaNumber) -> bool {
+        self.bases.contains_key(&number)
+    }
+
     /// Begins a log that leaves that of `of` after `seq`, which is where `of` is applied now: what its author had
     /// seen until then is the same.
     pub fn branch(&mut self, number: ReplicaNumber, of: ReplicaNumber, seq: u64, mark: Mark) {

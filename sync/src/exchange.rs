@@ -6,13 +6,14 @@
 //!                                     <-     HELLO with the same digest: done, one round trip
 //!                                     <-     or HELLO and VECTOR
 //! VECTOR of the caller                ->
-//!                                     <-     REPLICA, SEGMENT, HEAD … of all that the caller lacks, END
-//! REPLICA, SEGMENT, HEAD … of all that the answerer lacks ->
+//!                                     <-     TRAIL where versions of a log differ,
+//!                                            REPLICA, SEGMENT … of all that the caller lacks, END
+//! TRAIL, REPLICA, SEGMENT … of all that the answerer lacks ->
 //!                                     <-     VECTOR of what is durable there now
 //! ```
 //!
 //! There is no cursor that could be lost or be wrong after a restore: both sides say where they stand in every
-//! log, each time. A log is sent in runs of changes, each followed by a signed head; every such run stands for itself,
+//! log, each time. A log is sent in runs of changes, each with the signature of its end; every such run stands for itself,
 //! so a conversation that breaks off is taken up where it stopped.
 //!
 //! Must never believe a seq without the chain hash that goes with it, nor take a run whose end is not signed.
@@ -271,6 +272,61 @@ impl Introduction {
     }
 }
 
+/// Where a log stood before, told to a peer whose position in it is unknown here: both find by it from where on their
+/// versions differ. The steps double, so it is short, and what is sent in vain is no more than what differs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trail {
+    /// The name of the log.
+    pub number: ReplicaNumber,
+    /// Positions in it, the newest first.
+    pub positions: Vec<Position>,
+}
+
+/// Positions in a trail: as many as there are powers of two below a seq of any log that can be.
+const TRAIL_POSITIONS_MAX: usize = 48;
+
+impl Trail {
+    /// The seqs at which a trail that ends before `seq` says where the log stood.
+    pub fn seqs(seq: u64) -> impl Iterator<Item = u64> {
+        let steps = (0..u64::BITS).map_while(move |doublings| seq.checked_sub(1 << doublings));
+        steps.filter(|seq| *seq > 0).take(TRAIL_POSITIONS_MAX)
+    }
+
+    /// The bytes: the number, a count, then seq and hash of each.
+    #[must_use]
+    pub fn bytes(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        put_u64(&mut out, self.number.get().into());
+        put_u64(&mut out, self.positions.len() as u64);
+        for position in &self.positions {
+            put_u64(&mut out, position.seq);
+            out.extend(position.hash);
+        }
+        out
+    }
+
+    /// # Errors
+    /// When these bytes are no trail.
+    pub fn read(mut bytes: &[u8]) -> Result<Self, Malformed> {
+        let input = &mut bytes;
+        let number = take_number(input)?;
+        let count = take_u64(input).ok_or(Malformed)?;
+        if count > TRAIL_POSITIONS_MAX as u64 {
+            return Err(Malformed);
+        }
+        let mut positions: Vec<Position> = Vec::new();
+        for _ in 0..count {
+            let seq = take_u64(input).ok_or(Malformed)?;
+            let hash = take_array(input)?;
+            if positions.last().is_some_and(|last| last.seq <= seq) {
+                return Err(Malformed);
+            }
+            positions.push(Position { seq, hash });
+        }
+        end(input, Self { number, positions })
+    }
+}
+
 /// The signature that ends a run of a log. Seq and hash are not sent: they are what the run leads to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Seal {
@@ -334,7 +390,7 @@ pub enum Rejected {
 ///
 /// # Errors
 /// See [`Rejected`]. When the known part differs from what is known here, the chain leads
-/// elsewhere and the run counts as forged; [`is_fork`] says whether its author contradicts itself.
+/// elsewhere and the run counts as forged: it may follow another head ([`crate::branch`]).
 pub fn check_run(
     introduction: &Introduction,
     at: &Head,
@@ -359,27 +415,6 @@ pub fn check_run(
         .verify(introduction.replica, &introduction.public_key)
         .map_err(|_| Rejected::Forged)?;
     Ok((known, signed))
-}
-
-/// Whether the owner of a key has signed two different logs of one replica: `first_seq` and
-/// `digests` are another run that begins at or before `at`, with `before` the head that it follows.
-#[must_use]
-pub fn is_fork(
-    introduction: &Introduction,
-    before: &Head,
-    digests: &[Hash],
-    signature: &[u8; SIGNATURE_LEN],
-) -> bool {
-    let head = digests
-        .iter()
-        .fold(*before, |head, digest| head.append(digest));
-    let signed = SignedHead {
-        head,
-        signature: *signature,
-    };
-    signed
-        .verify(introduction.replica, &introduction.public_key)
-        .is_ok()
 }
 
 fn take_number(input: &mut &[u8]) -> Result<ReplicaNumber, Malformed> {
@@ -497,8 +532,6 @@ mod tests {
             check_run(&who, &ours, 1, &digests, &signature),
             Err(Rejected::Forged)
         );
-        assert!(is_fork(&who, &start, &digests, &signature));
-        assert!(!is_fork(&who, &start, &other, &signature));
     }
 
     #[test]
@@ -514,6 +547,23 @@ mod tests {
         };
         assert_eq!(Hello::read(&hello.bytes()), Ok(hello));
         assert!(hello.bytes().len() <= 80 && hello.speaks());
+    }
+
+    #[test]
+    fn a_trail_is_short_and_reads_back() {
+        let seqs: Vec<u64> = Trail::seqs(11).collect();
+        assert_eq!(seqs, [10, 9, 7, 3]);
+        let hash = [7; SHORT_HASH];
+        let positions = Trail::seqs(u64::MAX >> 16).map(|seq| Position { seq, hash });
+        let trail = Trail {
+            number: number(2_097_151),
+            positions: positions.collect(),
+        };
+        assert_eq!(Trail::read(&trail.bytes()), Ok(trail.clone()));
+        assert!(trail.bytes().len() <= 1_024, "{}", trail.bytes().len());
+        let mut wrong = trail;
+        wrong.positions.swap(0, 1);
+        assert_eq!(Trail::read(&wrong.bytes()), Err(Malformed));
     }
 
     proptest! {
@@ -533,6 +583,7 @@ mod tests {
                 prop_assert_eq!(again, bytes.clone());
             }
             let _ = Hello::read(&bytes).map(|hello| assert_eq!(hello.bytes(), bytes));
+            let _ = Trail::read(&bytes).map(|trail| assert_eq!(trail.bytes(), bytes));
             let _ = Introduction::read(&bytes).map(|introduction| assert_eq!(introduction.bytes(), bytes));
             let _ = Seal::read(&bytes).map(|seal| assert_eq!(seal.bytes(), bytes));
         }

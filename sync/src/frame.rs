@@ -32,6 +32,8 @@ pub enum Kind {
     Replica = 3,
     /// Changes of one replica.
     Segment = 4,
+    /// Where a log stood before, for a peer that has another version of it.
+    Trail = 5,
     /// What was made durable.
     Ack = 6,
     /// Nothing follows. A stream that stops without it was cut. Empty, or one byte 1: there is more,
@@ -54,6 +56,7 @@ impl Kind {
             2 => Self::Vector,
             3 => Self::Replica,
             4 => Self::Segment,
+            5 => Self::Trail,
             6 => Self::Ack,
             7 => Self::End,
             8 => Self::Heartbeat,
@@ -67,7 +70,7 @@ impl Kind {
     #[must_use]
     pub const fn bytes_max(self) -> usize {
         match self {
-            Self::Hello | Self::Error | Self::Heartbeat => 1024,
+            Self::Hello | Self::Trail | Self::Error | Self::Heartbeat => 1024,
             // A thousand replicas of some 60 bytes.
             Self::Vector | Self::Ack => 64 * 1024,
             Self::Replica | Self::Rights => 4 * 1024,
@@ -286,7 +289,7 @@ mod tests {
         let mut decoder = Decoder::default();
         decoder.push(&[0x91, 3, 1, 2, 3, 7, 0]);
         assert_eq!(read_all(&mut decoder), Ok(vec![Frame::end()]));
-        for code in [0, 5, 11, 0x7f] {
+        for code in [0, 11, 0x7f] {
             let mut decoder = Decoder::default();
             decoder.push(&[code]);
             assert_eq!(decoder.take(), Err(FrameError::Unknown(code)));

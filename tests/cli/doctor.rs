@@ -30,7 +30,7 @@ fn a_healthy_node_passes_running_or_not() {
     let (dir, data) = founded();
     let said = islet_ok(&data, &["doctor", "--json"]);
     let findings: Vec<Value> = serde_json::from_str(&said).unwrap();
-    assert_eq!(findings.len(), 20, "{said}");
+    assert_eq!(findings.len(), 21, "{said}");
     let before = super::names_in(&data);
     islet_ok(&data, &["doctor"]);
     assert_eq!(

@@ -147,11 +147,19 @@ fn audited(database: &Connection) -> rusqlite::Result<BTreeSet<i64>> {
 
 /// Readings that the change log creates.
 fn changed(database: &Connection) -> rusqlite::Result<BTreeSet<i64>> {
+    let column = |sql| {
+        let mut statement = database.prepare(sql)?;
+        let rows = statement.query_map([], |row| row.get(0))?;
+        rows.collect::<rusqlite::Result<Vec<Vec<u8>>>>()
+    };
+    let mut changes = column("SELECT ops FROM change")?;
+    // A node tidies its log while it runs.
+    for run in column("SELECT bytes FROM segment")? {
+        let run = islet_sync::segment::decode(&run).unwrap();
+        changes.extend(run.changes().map(|(_, change)| change.ops.to_vec()));
+    }
     let mut created = BTreeSet::new();
-    let mut statement = database.prepare("SELECT ops FROM change")?;
-    let mut rows = statement.query([])?;
-    while let Some(row) = rows.next()? {
-        let ops: Vec<u8> = row.get(0)?;
+    for ops in changes {
         for op in islet_sync::change::decode(&ops).unwrap() {
             if op.entity == READING {
                 created.insert(op.row.get());

@@ -10,6 +10,7 @@
 mod support;
 
 mod discovery;
+mod forks;
 mod gate;
 mod hostile;
 mod joining;

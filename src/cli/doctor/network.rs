@@ -1,14 +1,15 @@
 //! Checks of what came from other nodes: conflicts that nobody has settled, operations that were set aside,
-//! logs that do not go on.
+//! logs that do not go on or went on in two ways.
 
 use std::sync::Arc;
 
 use super::Finding;
 use crate::cli::DataDir;
 use crate::clock::{Clock, SystemClock};
+use crate::limits;
 use crate::store::removal::{self, Beyond};
 use crate::store::waiting::{self, LogTrouble};
-use crate::store::{Snapshot, StoreError, conflicts, queue, replica, rights};
+use crate::store::{Read, Snapshot, StoreError, branches, conflicts, queue, replica, rights};
 
 /// All of them; nothing when the database cannot be opened, which has a finding of its own.
 pub(super) fn check(data: &DataDir) -> Vec<Finding> {
@@ -23,6 +24,7 @@ pub(super) fn check(data: &DataDir) -> Vec<Finding> {
         open_conflicts(&snapshot),
         set_aside(&snapshot),
         logs(&snapshot),
+        copies(&snapshot),
     ]
 }
 
@@ -132,6 +134,43 @@ fn logs(snapshot: &Snapshot) -> Finding {
         }
         Err(error) => Finding::fail(check, error),
     }
+}
+
+/// Nodes that ran twice, or were put back and written on.
+fn copies(snapshot: &Snapshot) -> Finding {
+    let check = "copies";
+    let found = snapshot.read(|tx| Ok::<_, StoreError>((branches::forks(tx)?, tx.now())));
+    let (forks, now) = match found {
+        Ok(found) => found,
+        Err(error) => return Finding::fail(check, error.to_string()),
+    };
+    let Some(newest) = forks.first() else {
+        return Finding::ok(check, "no node ran from a copy");
+    };
+    let told: Vec<String> = forks
+        .iter()
+        .map(|fork| {
+            format!(
+                "the log of {} (number {}) was written on in two ways after change {}; both are kept, the other as \
+                 number {}",
+                fork.name,
+                fork.of.get(),
+                fork.after,
+                fork.number.get()
+            )
+        })
+        .collect();
+    let told = told.join("; ");
+    let told_for_ms = i64::try_from(limits::FORK_TOLD.as_millis()).unwrap_or(i64::MAX);
+    if now.0.saturating_sub(newest.seen_at.0) > told_for_ms {
+        return Finding::ok(check, told);
+    }
+    Finding::warn(
+        check,
+        format!(
+            "{told}: make sure that no two computers run from one directory, and look at `islet conflicts`"
+        ),
+    )
 }
 
 fn told(trouble: &LogTrouble) -> String {

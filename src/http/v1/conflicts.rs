@@ -31,7 +31,7 @@ pub struct ConflictDto {
     #[schema(example = "reading-5")]
     pub id: String,
     /// `reading`, `queue_state` and `resolution` are settled by a choice; `patient_dni`, `patient_email`,
-    /// `patient_hospital_account`, `staff_username`, `staff_email`, `queue_day` and `appointment` are
+    /// `patient_hospital_account`, `staff_username`, `staff_email`, `queue_day`, `queue_places` and `appointment` are
     /// acknowledged.
     pub kind: String,
     /// What happened and what to do.

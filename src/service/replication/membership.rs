@@ -4,7 +4,7 @@
 //! are taken. A node becomes a member at the node that invited it, which chooses its number. Must
 //! never trust a key that no member admitted.
 
-use islet_sync::chain::{Head, ReplicaId};
+use islet_sync::chain::ReplicaId;
 use islet_sync::exchange::Introduction;
 use islet_sync::id::ReplicaNumber;
 use serde::{Deserialize, Serialize};
@@ -67,7 +67,7 @@ pub struct Admission {
 
 impl Member {
     /// `row`, which is one of `rows`.
-    fn new(row: &rows::Member, rows: &[rows::Member]) -> Self {
+    pub(super) fn new(row: &rows::Member, rows: &[rows::Member]) -> Self {
         Self {
             number: row.number.get(),
             replica_id: row.replica_id.0,
@@ -307,14 +307,7 @@ pub async fn revoke(app: &App, actor: &Actor, number: u32) -> Result<(), Error> 
                 ));
             }
             // With all replicas that its node was, since its key is trusted no more.
-            let same = members
-                .iter()
-                .filter(|it| it.public_key == member.public_key);
-            for member in same.filter(|it| it.cut_seq.is_none()) {
-                let log = logs::known_log(tx, member.number)?;
-                let head = log.map_or_else(|| Head::genesis(member.replica_id), |log| log.head);
-                rows::revoke(tx, member.id, head.seq, &head.hash)?;
-            }
+            rows::revoke_node(tx, &member.public_key)?;
             Ok(tx.audit(&Entry::new(&actor, "peer.revoke").on(Object::Node, member.id))?)
         })
         .await

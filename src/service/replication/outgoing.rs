@@ -3,10 +3,11 @@
 //! Must never read further ahead than the peer takes.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::sync::Arc;
 
-use islet_sync::exchange::{Introduction, Position, Seal, Vector};
+use islet_sync::dot::VersionVector;
+use islet_sync::exchange::{Introduction, Seal, Trail, Vector};
 use islet_sync::frame::{Frame, Kind};
 use islet_sync::hlc::Hlc;
 use islet_sync::id::ReplicaNumber;
@@ -16,64 +17,110 @@ use tokio::sync::mpsc;
 use super::super::{App, Error};
 use super::{DAMAGED_FRAME, acknowledge, digest};
 use crate::limits;
-use crate::store::logs::{self, Run};
-use crate::store::replica;
+use crate::store::logs::{self, KnownLog, Run};
+use crate::store::{Read, branches, replica};
 
 /// What a peer with this vector lacks, in an order in which it can be applied as it comes. A bounded channel: the
 /// sender waits for the receiver. It closes without [`Kind::End`] when the sender failed.
 ///
 /// # Errors
-/// When the vector makes no sense.
+/// When the vector makes no sense, or the disk fails.
 pub async fn outgoing(
     app: &Arc<App>,
     peer: u32,
     theirs: Vec<u8>,
 ) -> Result<mpsc::Receiver<Frame>, Error> {
     let theirs = Vector::read(&theirs).map_err(|_| DAMAGED_FRAME)?;
-    if theirs.settled {
-        acknowledge(app, peer, theirs.seqs());
+    let key = app.signer.public_key();
+    let (plan, applied) = app.store.read(move |tx| plan(tx, key, &theirs)).await?;
+    if let Some(applied) = applied {
+        acknowledge(app, peer, applied);
     }
     let (sender, receiver) = mpsc::channel(limits::OUTGOING_FRAMES_MAX);
     let app = Arc::clone(app);
     tokio::spawn(async move {
-        if let Err(error) = send_missing(&app, peer, &theirs, &sender).await {
+        if let Err(error) = send_missing(&app, plan, &sender).await {
             tracing::warn!(%error, "cannot read what a peer lacks");
         }
     });
     Ok(receiver)
 }
 
-async fn send_missing(
-    app: &App,
-    peer: u32,
-    theirs: &Vector,
-    sender: &mpsc::Sender<Frame>,
-) -> Result<(), Error> {
-    let public_key = app.signer.public_key();
-    let (own, known) = app
-        .store
-        .read(move |tx| Ok::<_, Error>((introduction(public_key, tx)?, logs::known(tx)?)))
-        .await?;
+/// What is to be sent.
+struct Plan {
+    /// Where logs stood of which the peer has another version.
+    trails: Vec<Trail>,
+    /// From where each log is sent, and whose it is: of a branch, the replica.
+    logs: Vec<(ReplicaNumber, u64, Introduction)>,
+}
+
+/// Looks what a peer with this vector lacks, and what it has applied, by its own word.
+fn plan(
+    tx: &impl Read,
+    key: [u8; 32],
+    vector: &Vector,
+) -> Result<(Plan, Option<VersionVector>), Error> {
+    let (own, known) = (branches::own_log(tx, key)?, logs::known(tx)?);
+    let theirs = branches::theirs(tx, &own, &known, vector)?;
+    let all: Vec<&KnownLog> = known.iter().chain([&own]).collect();
+    let family = |log: &KnownLog| (log.introduction.replica, log.introduction.public_key);
+    let (mut trails, mut unclear) = (Vec::new(), Vec::new());
+    for (number, position) in &theirs.elsewhere {
+        let log = all.iter().find(|log| log.introduction.number == *number);
+        if let Some(log) = log {
+            trails.push(branches::trail(tx, log, position.seq)?);
+            unclear.push(family(log));
+        }
+    }
+    let mut sent = Vec::new();
+    for log in all.iter().filter(|log| !unclear.contains(&family(log))) {
+        let number = log.introduction.number;
+        let from = theirs.known.get(&number).copied().unwrap_or(log.base.seq);
+        let is_root =
+            |it: &&&KnownLog| it.introduction.branch.is_none() && family(it) == family(log);
+        let root = all.iter().find(is_root).map(|root| root.introduction);
+        if let Some(root) = root.filter(|_| from < log.head.seq) {
+            sent.push((number, from, root));
+        }
+    }
+    let applied = vector.settled.then(|| theirs.applied(vector));
+    Ok((Plan { trails, logs: sent }, applied))
+}
+
+async fn send_missing(app: &App, plan: Plan, sender: &mpsc::Sender<Frame>) -> Result<(), Error> {
+    for trail in plan.trails {
+        if sender
+            .send(Frame::new(Kind::Trail, trail.bytes()))
+            .await
+            .is_err()
+        {
+            return Ok(());
+        }
+    }
     // What is next in each log, the oldest stamp first: so each run mostly finds there what it needs.
-    let (mut next, mut introductions) = (BinaryHeap::new(), BTreeMap::new());
-    for who in known.iter().map(|log| log.introduction).chain([own]) {
-        let Some(from) = starting_point(app, peer, &who, theirs).await? else {
-            continue;
-        };
-        if let Some((hlc, run)) = run_after(app, who.number, from).await? {
-            introductions.insert(who.number, Frame::new(Kind::Replica, who.bytes()));
+    let (mut next, mut whose) = (BinaryHeap::new(), BTreeMap::new());
+    for (number, from, who) in plan.logs {
+        whose.insert(number, who);
+        if let Some((hlc, run)) = run_after(app, number, from).await? {
             next.push(Reverse((hlc, run.number, run.seqs.1, ByTime(run))));
         }
     }
+    let mut introduced = BTreeSet::new();
     while let Some(Reverse((_, number, last, ByTime(run)))) = next.pop() {
+        let Some(who) = whose.get(&number) else {
+            continue;
+        };
         // Not before: the run by which its author became a member may have been the one before.
-        if let Some(frame) = introductions.remove(&number)
-            && sender.send(frame).await.is_err()
+        if introduced.insert(who.number)
+            && sender
+                .send(Frame::new(Kind::Replica, who.bytes()))
+                .await
+                .is_err()
         {
             return Ok(());
         }
         let mut payload = Seal {
-            number,
+            number: who.number,
             signature: run.signature,
         }
         .bytes();
@@ -91,33 +138,6 @@ async fn send_missing(
     }
     let _ = sender.send(Frame::end()).await;
     Ok(())
-}
-
-/// From where a log is sent to a peer. Not at all when the peer has another version of it; the replica itself gets
-/// all of it then, as the proof that it was copied or restored.
-async fn starting_point(
-    app: &App,
-    peer: u32,
-    who: &Introduction,
-    theirs: &Vector,
-) -> Result<Option<u64>, Error> {
-    let (number, replica) = (who.number, who.replica);
-    let Some(position) = theirs.get(number) else {
-        return Ok(Some(0));
-    };
-    let (ours, forked) = app
-        .store
-        .read(move |tx| {
-            let ours = logs::hash_at(tx, number, replica, position.seq)?;
-            Ok::<_, Error>((ours, logs::is_forked(tx, number)?))
-        })
-        .await?;
-    let differs = ours.is_some_and(|head| Position::from(&head) != position);
-    Ok(match (differs || forked, number.get() == peer) {
-        (false, _) => Some(position.seq),
-        (true, true) => Some(0),
-        (true, false) => (!differs).then_some(position.seq),
-    })
 }
 
 /// A run whose place in the order is given by what stands before it.
@@ -141,17 +161,6 @@ impl Ord for ByTime {
     fn cmp(&self, _: &Self) -> std::cmp::Ordering {
         std::cmp::Ordering::Equal
     }
-}
-
-/// Who this replica is.
-fn introduction(public_key: [u8; 32], tx: &impl crate::store::Read) -> Result<Introduction, Error> {
-    let me = replica::get(tx)?;
-    Ok(Introduction {
-        number: replica::number(tx)?,
-        replica: me.replica_id,
-        public_key,
-        branch: None,
-    })
 }
 
 /// The next run of a log after `seq`: a stored segment, or this replica's newest changes, signed now.

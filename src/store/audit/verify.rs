@@ -11,7 +11,7 @@ use islet_sync::segment;
 
 use super::super::audit_head::{self, AUDIT_HEAD_FILE, Head, contradiction};
 use super::super::tx::{Read, one};
-use super::super::{logs, replica};
+use super::super::{branches, logs, replica};
 use super::{AuditRow, COLUMNS, GENESIS, StoreError};
 use crate::limits::AUDIT_VERIFY_ROWS;
 
@@ -149,8 +149,9 @@ impl Verifier {
             let change = match (here, change_seq) {
                 (Some((hlc, ops)), _) => Some(chain::digest(Hlc::from_i64(hlc), &ops)),
                 (None, Some(change_seq)) => {
-                    self.sealed
-                        .digest(tx, self.number.unwrap_or(me), change_seq)?
+                    let number = self.number.unwrap_or(me);
+                    let expected = entry.as_ref().and_then(|entry| entry.change_hash);
+                    self.sealed(tx, number, change_seq, expected)?
                 }
                 (None, None) => None,
             };
@@ -161,6 +162,32 @@ impl Verifier {
         }
         self.end(tx)?;
         Ok(true)
+    }
+
+    /// The digest of a change that moved into a segment. When the log was written on in two ways, its part that this
+    /// node wrote may have another name by now.
+    fn sealed(
+        &mut self,
+        tx: &impl Read,
+        number: ReplicaNumber,
+        seq: i64,
+        expected: Option<chain::Hash>,
+    ) -> Result<Option<chain::Hash>, StoreError> {
+        // Mostly it lies where the one before did.
+        let before = self.sealed.number.unwrap_or(number);
+        for of in [before, number] {
+            let found = self.sealed.digest(tx, of, seq)?;
+            if found.is_some() && found == expected {
+                return Ok(found);
+            }
+        }
+        for log in branches::family(tx, number)? {
+            let found = self.sealed.digest(tx, log.introduction.number, seq)?;
+            if found.is_some() && found == expected {
+                return Ok(found);
+            }
+        }
+        self.sealed.digest(tx, number, seq)
     }
 
     /// Which replica wrote the changes from here on: the log says so when it begins, and when the node became

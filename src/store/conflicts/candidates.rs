@@ -191,6 +191,9 @@ pub(super) fn of_pair(
     row: i64,
     other: i64,
 ) -> Result<Vec<Candidate>, StoreError> {
+    if kind == Kind::QueuePlaces {
+        return day_with_too_many(tx, row, other);
+    }
     let mut found = Vec::new();
     for id in [other, row] {
         let one = match kind {
@@ -286,6 +289,27 @@ fn queue_day(tx: &impl Read, id: i64) -> Result<Option<One>, StoreError> {
             ],
         })
     })
+}
+
+/// A day of which this many places were given out twice.
+fn day_with_too_many(tx: &impl Read, day: i64, excess: i64) -> Result<Vec<Candidate>, StoreError> {
+    let Some(One {
+        at,
+        text,
+        mut facts,
+    }) = queue_day(tx, day)?
+    else {
+        return Ok(Vec::new());
+    };
+    facts.push(("places_given_out_twice", Fact::Integer(excess)));
+    Ok(vec![Candidate {
+        id: day.to_string(),
+        author: author_of_row(tx, day)?,
+        at,
+        shown: true,
+        text: format!("{text}: {excess} given out twice"),
+        facts,
+    }])
 }
 
 fn appointment(tx: &impl Read, id: i64) -> Result<Option<One>, StoreError> {

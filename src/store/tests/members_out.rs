@@ -1,6 +1,6 @@
 //! Members that were thrown out, and who is waited for.
 
-use islet_sync::chain::ReplicaId;
+use islet_sync::chain::{Head, ReplicaId};
 use islet_sync::exchange::Introduction;
 use islet_sync::id::ReplicaNumber;
 
@@ -29,7 +29,11 @@ async fn a_removed_member_is_waited_for_until_all_of_it_that_counts_is_here() {
                 addresses: &[],
             };
             let id = members::insert(tx, &new)?;
-            members::revoke(tx, id, cut, &[1; 32])?;
+            let end = Head {
+                seq: cut,
+                hash: [1; 32],
+            };
+            members::set_cut(tx, id, &end)?;
             let stable = members::stable(tx)?;
             let entry = Entry::new(&Actor::system(), "test.members");
             Ok::<_, StoreError>(tx.audit(&entry)?.with(stable.is_none()))

@@ -107,7 +107,7 @@ fn measurements(tx: &mut WriteTx<'_>, patient_id: i64) -> Done {
     patients::counters(tx, patient_id)?;
     patients::readings_on(tx, patient_id, NOW.day())?;
     idempotency::find(tx, &KEY, Duration::from_secs(1))?;
-    idempotency::remember(tx, &KEY, 1)
+    idempotency::remember(tx, &KEY, &entity::READING, 1)
 }
 
 fn waiting(tx: &mut WriteTx<'_>, patient_id: i64, staff_id: i64) -> Done {

@@ -24,7 +24,7 @@ async fn changes_wait_for_what_their_author_had_seen_and_are_told_of_by_name() {
     reading(b, &ana, 110.0, at(5)).await;
     reading(b, &ana, 111.0, at(4)).await;
     // Of all that the second node would send, its own log alone arrives.
-    let mut frames = outgoing(b, 2, vector(c).await.unwrap()).await.unwrap();
+    let mut frames = outgoing(b, 2, vector(c, 2).await.unwrap()).await.unwrap();
     while let Some(frame) = frames.recv().await {
         let own = frame.kind == FrameKind::Segment
             && Seal::split(&frame.payload).unwrap().0.number.get() == 1;

@@ -23,7 +23,7 @@ async fn remove_former(app: &App, number: u32) {
         let row = members.iter().find(|it| it.number.get() == number).unwrap();
         let head = logs::known_log(tx, row.number)?.map(|log| log.head);
         let head = head.unwrap_or(islet_sync::chain::Head::genesis(row.replica_id));
-        member_rows::revoke(tx, row.id, head.seq, &head.hash)?;
+        member_rows::set_cut(tx, row.id, &head)?;
         tx.audit(&Entry::new(&Actor::system(), "peer.revoke"))
     };
     let done = app.store.write::<_, StoreError, _>(Lane::Interactive, cut);
