@@ -343,3 +343,41 @@ async fn a_scan_is_seen() {
         "{plans:?}"
     );
 }
+
+/// Nothing is built for a reading only to be thrown away: SQLite makes a table of a list of more than two in a check
+/// or in the condition of an index, and of what it must sort, anew for each row.
+#[tokio::test]
+async fn a_reading_is_stored_without_a_table_made_for_it() {
+    let node = Node::new();
+    let write = node.store().write(Lane::Interactive, |tx| {
+        let (patient_id, _) = accounts(tx)?;
+        let new = NewReading {
+            patient_id,
+            glucose: Glucose::from_mg_dl(100.0).unwrap(),
+            reading_type: ReadingType::Cena,
+            source: Source::App,
+            measured_at: None,
+            notes: None,
+        };
+        SEEN.take();
+        readings::insert(tx, &new, NOW)?;
+        patients::count_reading(tx, patient_id, NOW.day())?;
+        let done = tx.audit(&Entry::new(&Actor::system(), "test.plans"))?;
+        let mut made = Vec::new();
+        let seen = SEEN.take();
+        for sql in &seen {
+            let mut explained = tx.connection().prepare(&format!("EXPLAIN {sql}"))?;
+            let mut steps = explained.raw_query();
+            while let Some(step) = steps.next()? {
+                let operation: String = step.get(1)?;
+                if ["OpenEphemeral", "OpenAutoindex", "SorterOpen"].contains(&&*operation) {
+                    made.push((operation, sql.clone()));
+                }
+            }
+        }
+        Ok::<_, StoreError>(done.with((seen.len(), made)))
+    });
+    let (statements, made) = write.await.unwrap();
+    assert!(statements >= 6, "only {statements} statements");
+    assert_eq!(made, []);
+}
