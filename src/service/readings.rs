@@ -49,7 +49,7 @@ pub async fn create(
     }
     let refusal = Entry::new(actor, "reading.create").of_patient(new.patient_id);
     let actor = actor.clone();
-    app.write(refusal, move |tx| insert(tx, &actor, &new, key))
+    app.write(refusal, move |tx| insert(tx, &actor, new, key))
         .await
 }
 
@@ -75,22 +75,24 @@ async fn not_far_ahead(app: &App, measured_at: Timestamp) -> Result<(), Error> {
 fn insert(
     tx: &mut WriteTx<'_>,
     actor: &Actor,
-    new: &NewReading,
+    mut new: NewReading,
     key: Option<IdempotencyKey>,
 ) -> Result<Audited<Reading>, Error> {
     let entry = Entry::new(actor, "reading.create").of_patient(new.patient_id);
-    if let Some(stored) = find_repeated(tx, new, key.as_ref())? {
+    let own = actor.patient_id() == Some(new.patient_id);
+    // What this patient handed in before is stored under the id that stands for both.
+    new.patient_id = patients::resolve(tx, new.patient_id)?;
+    if let Some(stored) = find_repeated(tx, &new, key.as_ref())? {
         let entry = entry.on(Object::Reading, stored.id).detail("repeated");
         return Ok(tx.audit(&entry)?.with(stored));
     }
     // A patient who is logged in exists.
-    let own = actor.patient_id() == Some(new.patient_id);
     if !own && !patients::exists(tx, new.patient_id)? {
         return Err(NO_PATIENT);
     }
     let now = tx.now();
     let measured_at = new.measured_at.unwrap_or(now);
-    let id = readings::insert(tx, new, measured_at)?;
+    let id = readings::insert(tx, &new, measured_at)?;
     patients::count_reading(tx, new.patient_id, now.day())?;
     if let Some(key) = key.filter(|_| new.measured_at.is_none()) {
         idempotency::remember(tx, &key, &entity::READING, id)?;
@@ -101,17 +103,20 @@ fn insert(
         glucose_mg_dl: new.glucose.mg_dl(),
         reading_type: new.reading_type,
         measured_at,
-        notes: new.notes.clone(),
+        notes: new.notes,
     };
     Ok(tx.audit(&entry.on(Object::Reading, id))?.with(reading))
 }
 
 fn find_repeated(
-    tx: &impl Read,
+    tx: &WriteTx<'_>,
     new: &NewReading,
     key: Option<&IdempotencyKey>,
 ) -> Result<Option<Reading>, Error> {
     if let Some(measured_at) = new.measured_at {
+        if readings::is_first(tx, new.patient_id, measured_at)? {
+            return Ok(None);
+        }
         if let Some(same) = readings::find_same(tx, new, measured_at)? {
             return Ok(Some(same));
         }

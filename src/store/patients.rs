@@ -334,12 +334,11 @@ pub fn readings_on(tx: &impl Read, id: i64, day: Date) -> Result<i64, StoreError
     Ok(one(tx, sql, [id, number_of(day)], |row| row.get(0))?.unwrap_or(0))
 }
 
-/// Counts a new reading.
+/// Counts a new reading of a patient whose id [`resolve`] has answered with.
 ///
 /// # Errors
 /// When the disk fails.
 pub fn count_reading(tx: &mut WriteTx<'_>, id: i64, day: Date) -> Result<(), StoreError> {
-    let id = resolve(tx, id)?;
     count_past_readings(tx, id, &BTreeMap::from([(number_of(day), 1)]))
 }
 

@@ -28,7 +28,7 @@ const NEWEST_OF_ALL: &str = "SELECT * FROM (SELECT id, patient_id, glucose_mg_dl
     measured_at, notes FROM reading WHERE id <= ? AND status = 1 ORDER BY id DESC LIMIT ?)
     ORDER BY id";
 
-/// Inserts a reading taken at `measured_at` and recorded now.
+/// Inserts a reading taken at `measured_at` and recorded now, as [`insert_recorded`] does.
 ///
 /// # Errors
 /// When there is no such patient or the disk fails.
@@ -41,7 +41,8 @@ pub fn insert(
     insert_recorded(tx, new, measured_at, now)
 }
 
-/// Inserts a reading that was recorded at `recorded_at`, here or elsewhere.
+/// Inserts a reading that was recorded at `recorded_at`, here or elsewhere, of a patient whose id
+/// [`patients::resolve`] has answered with.
 ///
 /// # Errors
 /// When there is no such patient or the disk fails.
@@ -51,8 +52,14 @@ pub fn insert_recorded(
     measured_at: Timestamp,
     recorded_at: Timestamp,
 ) -> Result<i64, StoreError> {
-    let patient_id = patients::resolve(tx, new.patient_id)?;
-    let again = knows_same(tx, patient_id, new, measured_at)?;
+    let patient_id = new.patient_id;
+    debug_assert_eq!(
+        patients::resolve(tx, patient_id).ok(),
+        Some(patient_id),
+        "another id stands for this patient"
+    );
+    let again =
+        !is_first(tx, patient_id, measured_at)? && knows_same(tx, patient_id, new, measured_at)?;
     tx.insert(
         &READING,
         &[
@@ -67,6 +74,24 @@ pub fn insert_recorded(
             again.into(),
         ],
     )
+}
+
+/// Whether nothing of a patient was measured at that time, which is so of nearly all that is handed in: then
+/// nothing is repeated, and nothing else need be looked for.
+///
+/// # Errors
+/// When the disk fails.
+pub fn is_first(
+    tx: &WriteTx<'_>,
+    patient_id: i64,
+    measured_at: Timestamp,
+) -> Result<bool, StoreError> {
+    if tx.state().newest.is_latest(tx, patient_id, measured_at.0)? {
+        return Ok(true);
+    }
+    let sql = "SELECT 1 FROM reading WHERE patient_id = ? AND measured_at = ? LIMIT 1";
+    let wanted = [patient_id, measured_at.0];
+    Ok(one(tx, sql, wanted, |_| Ok(()))?.is_none())
 }
 
 /// Whether there is a reading that was made with the same values: the new one is another then, on all nodes.

@@ -61,6 +61,7 @@ fn store(
     if !patients::exists(tx, patient_id)? {
         return Err(NO_PATIENT);
     }
+    let standing = patients::resolve(tx, patient_id)?;
     let sent = batch.len();
     let mut days: BTreeMap<i64, i64> = BTreeMap::new();
     for past in batch {
@@ -72,15 +73,16 @@ fn store(
         }
         let (measured_at, recorded_at) = (past.measured_at, past.recorded_at);
         let new = NewReading {
-            patient_id,
+            patient_id: standing,
             glucose: past.glucose,
             reading_type: past.reading_type,
             source: past.source,
             measured_at: Some(measured_at),
             notes: past.notes,
         };
-        if readings::find_same(tx, &new, measured_at)?.is_some()
-            || readings::find_corrected(tx, &new, measured_at)?.is_some()
+        if !readings::is_first(tx, standing, measured_at)?
+            && (readings::find_same(tx, &new, measured_at)?.is_some()
+                || readings::find_corrected(tx, &new, measured_at)?.is_some())
         {
             continue;
         }
@@ -93,7 +95,7 @@ fn store(
         repeated: sent - new,
     };
     if new > 0 {
-        patients::count_past_readings(tx, patient_id, &days)?;
+        patients::count_past_readings(tx, standing, &days)?;
     }
     let entry = Entry::new(actor, "reading.import").of_patient(patient_id);
     let detail = format!("{new} new, {} repeated", imported.repeated);
