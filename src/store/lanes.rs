@@ -69,6 +69,8 @@ struct Waiting {
     batches_since_bulk: u32,
     /// When a person last came.
     person_at: Option<Instant>,
+    /// The writer sleeps until it is woken. To wake one that does not is a system call for nothing.
+    asleep: bool,
     closed: bool,
 }
 
@@ -105,8 +107,7 @@ impl Lanes {
         if lane != Lane::Bulk {
             waiting.person_at = Some(Instant::now());
         }
-        drop(waiting);
-        self.changed.notify_one();
+        self.wake(waiting);
         Ok(())
     }
 
@@ -123,9 +124,8 @@ impl Lanes {
         if first {
             waiting.access_since = Some(Instant::now());
         }
-        drop(waiting);
         if first {
-            self.changed.notify_one();
+            self.wake(waiting);
         }
         Ok(())
     }
@@ -192,16 +192,28 @@ impl Lanes {
                 }
                 None if waiting.closed => return None,
                 Some(due) => {
+                    waiting.asleep = true;
                     let wait = self.changed.wait_timeout(waiting, due - now);
                     waiting = wait.unwrap_or_else(PoisonError::into_inner).0;
                 }
                 None => {
+                    waiting.asleep = true;
                     waiting = self
                         .changed
                         .wait(waiting)
                         .unwrap_or_else(PoisonError::into_inner);
                 }
             }
+            waiting.asleep = false;
+        }
+    }
+
+    /// Something was put in.
+    fn wake(&self, mut waiting: MutexGuard<'_, Waiting>) {
+        let asleep = std::mem::take(&mut waiting.asleep);
+        drop(waiting);
+        if asleep {
+            self.changed.notify_one();
         }
     }
 
