@@ -69,6 +69,9 @@ pub const READ_TIMEOUT: Duration = Duration::from_secs(20);
 pub const READ_TIMEOUT_CHECK_STEPS: i32 = 100_000;
 /// Pages of write-ahead log after which the writer copies them back: 4 MiB of 4 KiB pages.
 pub const WAL_CHECKPOINT_PAGES: u32 = 1_000;
+/// Pages by which the log grows, when it was not begun anew, until they are copied back as well: 2 MiB. Each time
+/// costs two flushes, which those who write then wait for too.
+pub const WAL_COPY_PAGES: u32 = 512;
 /// Pages of write-ahead log after which the writer waits for readers, so that it can begin the log
 /// anew: 16 MiB. Readers that take turns without a gap would let it grow for ever.
 pub const WAL_RESTART_PAGES: u32 = 4_096;

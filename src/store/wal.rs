@@ -22,6 +22,8 @@ use crate::limits;
 #[derive(Debug)]
 pub(super) struct Wal {
     pages: Arc<AtomicU32>,
+    /// From this length on it is to be copied back.
+    copy_at: u32,
     /// From this length on the log is to begin anew.
     restart_at: u32,
     copier: Copier,
@@ -42,6 +44,7 @@ impl Wal {
         }))?;
         Ok(Self {
             pages,
+            copy_at: limits::WAL_CHECKPOINT_PAGES,
             restart_at: limits::WAL_RESTART_PAGES,
             copier: Copier::start(path, Arc::clone(space))?,
         })
@@ -52,11 +55,14 @@ impl Wal {
     pub(super) fn checkpoint_if_due(&mut self, connection: &Connection) -> Result<(), StoreError> {
         let pages = self.pages.load(Ordering::Relaxed);
         if pages < limits::WAL_CHECKPOINT_PAGES {
-            self.restart_at = limits::WAL_RESTART_PAGES;
+            (self.copy_at, self.restart_at) =
+                (limits::WAL_CHECKPOINT_PAGES, limits::WAL_RESTART_PAGES);
             return Ok(());
         }
         if pages < self.restart_at {
-            self.copier.ask();
+            if pages >= self.copy_at && self.copier.ask() {
+                self.copy_at = pages.saturating_add(limits::WAL_COPY_PAGES);
+            }
             return Ok(());
         }
         if self.copier.is_busy() {
@@ -106,15 +112,20 @@ impl Copier {
         self.busy.load(Ordering::Acquire)
     }
 
-    fn ask(&self) {
-        if let Some(asks) = &self.asks
-            && !self.busy.swap(true, Ordering::AcqRel)
-        {
-            // Nobody is there only when the thread panicked; then the writer copies when it must.
-            if asks.try_send(()).is_err() {
-                self.busy.store(false, Ordering::Release);
-            }
+    /// Whether it was free to begin.
+    fn ask(&self) -> bool {
+        let Some(asks) = &self.asks else {
+            return false;
+        };
+        if self.busy.swap(true, Ordering::AcqRel) {
+            return false;
         }
+        // Nobody is there only when the thread panicked; then the writer copies when it must.
+        let asked = asks.try_send(()).is_ok();
+        if !asked {
+            self.busy.store(false, Ordering::Release);
+        }
+        asked
     }
 
     fn stop(&mut self) {
