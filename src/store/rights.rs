@@ -2,6 +2,7 @@
 //!
 //! Must never give out a place without a right of this replica, in the same transaction.
 
+use islet_sync::dot::VersionVector;
 use islet_sync::escrow::{Kind, Rights, Use, may_rely_on};
 use islet_sync::id::{ReplicaNumber, RowId};
 use islet_sync::op::Value;
@@ -21,6 +22,10 @@ const STATE_GROUP: u8 = 1;
 /// # Errors
 /// When the disk fails.
 pub fn rights(tx: &WriteTx<'_>, day: i64) -> Result<Rights, StoreError> {
+    rights_by(tx, day, &mut Stable::default())
+}
+
+fn rights_by(tx: &WriteTx<'_>, day: i64, stable: &mut Stable) -> Result<Rights, StoreError> {
     let (first, last) = tx.state().me.row_ids();
     let sum = |kind: Kind| -> Result<i64, StoreError> {
         let sql = "SELECT coalesce(sum(count), 0) FROM queue_right
@@ -35,7 +40,7 @@ pub fn rights(tx: &WriteTx<'_>, day: i64) -> Result<Rights, StoreError> {
         received: received.unwrap_or(0),
         given: sum(Kind::Transfer)?,
         burnt: sum(Kind::Burn)?,
-        used: used(tx, day)?,
+        used: used(tx, day, stable)?,
     })
 }
 
@@ -71,12 +76,13 @@ pub fn can_take(tx: &WriteTx<'_>, day: &QueueDay, entry: i64) -> Result<bool, St
         return Ok(true);
     }
     // A right that the entry was turned down on counts as used, and is the entry's to take up again.
-    let held = !bound.is_empty() && !is_stable(tx, entry)?;
-    Ok(available(tx, day)? + i64::from(held) > 0)
+    let mut stable = Stable::default();
+    let held = !bound.is_empty() && !stable.holds(tx, entry)?;
+    Ok(available_by(tx, day, &mut stable)? + i64::from(held) > 0)
 }
 
 /// How many rights of this replica are bound.
-fn used(tx: &WriteTx<'_>, day: i64) -> Result<i64, StoreError> {
+fn used(tx: &WriteTx<'_>, day: i64, stable: &mut Stable) -> Result<i64, StoreError> {
     let (first, last) = tx.state().me.row_ids();
     let sql = "SELECT e.id, e.state IN ('PENDING', 'ACCEPTED') FROM queue_right r
                JOIN queue_entry e ON e.id = r.queue_entry_id
@@ -87,7 +93,7 @@ fn used(tx: &WriteTx<'_>, day: i64) -> Result<i64, StoreError> {
     })?;
     let mut held = 0;
     for (entry, occupies) in entries {
-        let denied_unstable = !occupies && !is_stable(tx, entry)?;
+        let denied_unstable = !occupies && !stable.holds(tx, entry)?;
         let used = Use {
             replaced: false,
             occupies,
@@ -98,25 +104,33 @@ fn used(tx: &WriteTx<'_>, day: i64) -> Result<i64, StoreError> {
     Ok(held)
 }
 
-/// Whether every member has seen what made the state of an entry.
-fn is_stable(tx: &WriteTx<'_>, entry: i64) -> Result<bool, StoreError> {
-    let sql =
-        "SELECT replica, seq FROM register WHERE entity = ? AND row_id = ? AND field_group = ?";
-    let key = params![QUEUE_ENTRY.code, entry, STATE_GROUP];
-    let dots: Vec<(u32, i64)> = all(tx, sql, key, |row| Ok((row.get(0)?, row.get(1)?)))?;
-    if dots.is_empty() {
-        return Ok(true);
+/// What every member has seen. It is the same for all entries, and read when the first asks.
+#[derive(Default)]
+struct Stable(Option<Option<VersionVector>>);
+
+impl Stable {
+    /// Whether every member has seen what made the state of an entry.
+    fn holds(&mut self, tx: &WriteTx<'_>, entry: i64) -> Result<bool, StoreError> {
+        let sql =
+            "SELECT replica, seq FROM register WHERE entity = ? AND row_id = ? AND field_group = ?";
+        let key = params![QUEUE_ENTRY.code, entry, STATE_GROUP];
+        let dots: Vec<(u32, i64)> = all(tx, sql, key, |row| Ok((row.get(0)?, row.get(1)?)))?;
+        if dots.is_empty() {
+            return Ok(true);
+        }
+        let cut = match &mut self.0 {
+            Some(cut) => cut,
+            unread => unread.insert(members::stable(tx)?),
+        };
+        Ok(dots.into_iter().all(|(replica, seq)| {
+            // The change under way is seen by nobody else yet; alone in the network that is nobody.
+            let of = ReplicaNumber::new(replica);
+            of.is_ok_and(|of| {
+                cut.as_ref()
+                    .is_none_or(|cut| cut.seq(of) >= seq.cast_unsigned())
+            })
+        }))
     }
-    let stable = members::stable(tx)?;
-    Ok(dots.into_iter().all(|(replica, seq)| {
-        // The change under way is seen by nobody else yet; alone in the network that is nobody.
-        let of = ReplicaNumber::new(replica);
-        of.is_ok_and(|of| {
-            stable
-                .as_ref()
-                .is_none_or(|cut| cut.seq(of) >= seq.cast_unsigned())
-        })
-    }))
 }
 
 /// How many places this replica may give out now. A day that staff made smaller gives out none
@@ -125,8 +139,12 @@ fn is_stable(tx: &WriteTx<'_>, entry: i64) -> Result<bool, StoreError> {
 /// # Errors
 /// When the disk fails.
 pub fn available(tx: &WriteTx<'_>, day: &QueueDay) -> Result<i64, StoreError> {
+    available_by(tx, day, &mut Stable::default())
+}
+
+fn available_by(tx: &WriteTx<'_>, day: &QueueDay, stable: &mut Stable) -> Result<i64, StoreError> {
     let excess = (total(tx, day.id)? - day.size).max(0);
-    Ok(rights(tx, day.id)?.available() - excess)
+    Ok(rights_by(tx, day.id, stable)?.available() - excess)
 }
 
 /// All rights of a day that are known here, whoever holds them.
