@@ -535,6 +535,16 @@ pub fn hash_at(
         return hash_at(tx, left, replica, seq);
     }
     let start = base.map_or_else(|| Head::genesis(replica), |(_, base)| base);
+    let own = number == replica::number(tx)?;
+    let end = if own {
+        Some(own_head(tx)?)
+    } else {
+        known_log(tx, number)?.map(|log| log.head)
+    };
+    // Mostly it is the end that is asked for, which is stored.
+    if end.is_some_and(|end| end.seq == seq) {
+        return Ok(end);
+    }
     let sql = "SELECT last_seq, hash FROM segment WHERE number = ? AND last_seq <= ? ORDER BY last_seq DESC LIMIT 1";
     let below = one(tx, sql, params![number.get(), seq.cast_signed()], |row| {
         Ok(Head {
@@ -556,7 +566,7 @@ pub fn hash_at(
             }
         }
     }
-    if number != replica::number(tx)? {
+    if !own {
         return Ok(None);
     }
     loop {

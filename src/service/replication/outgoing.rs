@@ -15,7 +15,7 @@ use islet_sync::segment::{self, Change};
 use tokio::sync::mpsc;
 
 use super::super::{App, Error};
-use super::{DAMAGED_FRAME, acknowledge, digest};
+use super::{DAMAGED_FRAME, acknowledge};
 use crate::limits;
 use crate::store::logs::{self, KnownLog, Run};
 use crate::store::{Read, branches, replica};
@@ -178,25 +178,22 @@ pub(super) async fn run_after(
             if number != replica::number(tx)? {
                 return Ok(None);
             }
-            let sealed = logs::sealed_head(tx)?;
-            let tail = logs::own_tail(tx, sealed.seq)?;
-            let head = tail
-                .iter()
-                .fold(sealed, |head, (_, change)| head.append(&digest(change)));
-            let new: Vec<Change<'_>> = tail
-                .into_iter()
-                .filter(|(at, _)| *at > seq)
-                .map(|(_, change)| change)
-                .collect();
-            let Some(first) = new.first() else {
+            let (seqs, new): (Vec<u64>, Vec<Change<'_>>) =
+                logs::own_tail(tx, seq)?.into_iter().unzip();
+            let (Some(first), Some(first_seq), Some(last_seq)) =
+                (new.first(), seqs.first(), seqs.last())
+            else {
                 return Ok(None);
             };
-            let first_seq = head.seq + 1 - new.len() as u64;
+            let me = replica::get(tx)?.replica_id;
+            let Some(head) = logs::hash_at(tx, number, me, *last_seq)? else {
+                return Ok(None);
+            };
             let run = Run {
                 number,
-                seqs: (first_seq, head.seq),
-                bytes: segment::encode(first_seq, &new),
-                signature: signer.sign(replica::get(tx)?.replica_id, head).signature,
+                seqs: (*first_seq, *last_seq),
+                bytes: segment::encode(*first_seq, &new),
+                signature: signer.sign(me, head).signature,
             };
             Ok(Some((first.hlc, run)))
         })
