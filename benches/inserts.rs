@@ -4,6 +4,9 @@
 //! 2. the bare store: 64 callers, one writer thread, group commit, nothing but the row;
 //! 3. the node: 64 HTTP clients with tokens, change log, counters and audit.
 //!
+//! Rates follow what else the machine does; the processor time of an insert hardly does. That of the node is without
+//! its clients'.
+//!
 //! `cargo bench --bench inserts [-- SECONDS]`.
 #![expect(clippy::unwrap_used, reason = "a bench that fails should stop")]
 
@@ -28,27 +31,80 @@ fn main() {
         .find_map(|arg| arg.parse().ok())
         .unwrap_or(5);
     let time = Duration::from_secs(seconds);
-    let mut rates = [const { Vec::new() }; 3];
+    let mut measured = [const { Vec::new() }; 3];
     for round in 1..=ROUNDS {
         eprintln!("round {round} of {ROUNDS}");
-        rates[0].push(one_fsync_per_write(time));
-        rates[1].push(bare_store(time));
-        rates[2].push(node(time));
+        measured[0].push(one_fsync_per_write(time));
+        measured[1].push(bare_store(time));
+        measured[2].push(node(time));
     }
-    let rates = rates.map(|mut rates| {
-        rates.sort_by(f64::total_cmp);
-        rates[ROUNDS / 2]
-    });
-    println!("| durable inserts of one reading | a second | of the bare store |");
-    println!("| --- | --- | --- |");
+    let median = |mut values: Vec<f64>| {
+        values.sort_by(f64::total_cmp);
+        values[ROUNDS / 2]
+    };
+    let rates = measured
+        .each_ref()
+        .map(|all| median(all.iter().map(|one| one.rate).collect()));
+    let times = measured.map(|all| median(all.iter().map(|one| one.processor_us).collect()));
+    println!(
+        "| durable inserts of one reading | a second | of the bare store | processor time each, µs |"
+    );
+    println!("| --- | --- | --- | --- |");
     let names = [
         "one fsync per write",
         "bare store, 64 callers",
         "node over HTTP, 64 clients",
     ];
-    for (name, rate) in names.iter().zip(rates) {
-        println!("| {name} | {rate:.0} | {:.2} |", rate / rates[1]);
+    for ((name, rate), time) in names.iter().zip(rates).zip(times) {
+        println!(
+            "| {name} | {rate:.0} | {:.2} | {time:.1} |",
+            rate / rates[1]
+        );
     }
+}
+
+/// What one round came to.
+struct Measured {
+    /// Inserts a second.
+    rate: f64,
+    /// Processor time of an insert, the kernel's included.
+    processor_us: f64,
+}
+
+/// Measures what a process does from here on.
+struct Watch {
+    process: u32,
+    began: Instant,
+    used_us: f64,
+}
+
+impl Watch {
+    fn of(process: u32) -> Self {
+        Self {
+            process,
+            began: Instant::now(),
+            used_us: used_us(process),
+        }
+    }
+
+    fn stop(&self, inserts: u64) -> Measured {
+        Measured {
+            rate: inserts as f64 / self.began.elapsed().as_secs_f64(),
+            processor_us: (used_us(self.process) - self.used_us) / inserts as f64,
+        }
+    }
+}
+
+/// Processor time that a process has used: utime and stime of proc_pid_stat(5), in ticks of 10 ms.
+fn used_us(process: u32) -> f64 {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap();
+    let fields = stat.rsplit(") ").next().unwrap().split(' ');
+    let ticks: f64 = fields
+        .skip(11)
+        .take(2)
+        .map(|field| field.parse::<f64>().unwrap())
+        .sum();
+    ticks * 10_000.0
 }
 
 fn database(dir: &Path) -> Connection {
@@ -75,19 +131,19 @@ fn insert(db: &Connection, number: u64) {
         .unwrap();
 }
 
-fn one_fsync_per_write(time: Duration) -> f64 {
+fn one_fsync_per_write(time: Duration) -> Measured {
     let dir = tempfile::tempdir().unwrap();
     let db = database(dir.path());
-    let (began, mut count) = (Instant::now(), 0);
-    while began.elapsed() < time {
+    let (watch, mut count) = (Watch::of(std::process::id()), 0);
+    while watch.began.elapsed() < time {
         insert(&db, count);
         count += 1;
     }
-    count as f64 / began.elapsed().as_secs_f64()
+    watch.stop(count)
 }
 
 /// The least that group commit needs: callers hand a number over and wait until it is durable.
-fn bare_store(time: Duration) -> f64 {
+fn bare_store(time: Duration) -> Measured {
     let dir = tempfile::tempdir().unwrap();
     let db = database(dir.path());
     let (queue, jobs) = mpsc::sync_channel::<(u64, mpsc::SyncSender<()>)>(1_024);
@@ -105,7 +161,8 @@ fn bare_store(time: Duration) -> f64 {
         }
     });
     let counter = Arc::new(AtomicU64::new(0));
-    let began = Instant::now();
+    let watch = Watch::of(std::process::id());
+    let began = watch.began;
     let callers: Vec<_> = (0..CLIENTS)
         .map(|_| {
             let (queue, counter) = (queue.clone(), Arc::clone(&counter));
@@ -122,14 +179,14 @@ fn bare_store(time: Duration) -> f64 {
     callers
         .into_iter()
         .for_each(|caller| caller.join().unwrap());
-    let rate = counter.load(Ordering::Relaxed) as f64 / began.elapsed().as_secs_f64();
+    let measured = watch.stop(counter.load(Ordering::Relaxed));
     drop(queue);
     writer.join().unwrap();
-    rate
+    measured
 }
 
 /// The real binary, spoken to over keep-alive connections.
-fn node(time: Duration) -> f64 {
+fn node(time: Duration) -> Measured {
     let dir = tempfile::tempdir().unwrap();
     let data = dir.path().join("node");
     let islet = env!("CARGO_BIN_EXE_islet");
@@ -173,13 +230,13 @@ fn node(time: Duration) -> f64 {
         .enable_all()
         .build()
         .unwrap();
-    let rate = runtime.block_on(load(&address, time));
+    let measured = runtime.block_on(load(&address, time, child.id()));
     let _ = child.kill();
     let _ = child.wait();
-    rate
+    measured
 }
 
-async fn load(address: &str, time: Duration) -> f64 {
+async fn load(address: &str, time: Duration, process: u32) -> Measured {
     let mut stream = TcpStream::connect(address).await.unwrap();
     let form = "username=40123456&password=thepassword";
     let request = format!(
@@ -199,7 +256,7 @@ async fn load(address: &str, time: Duration) -> f64 {
         Arc::new(AtomicBool::new(false)),
         Arc::new(AtomicU64::new(0)),
     );
-    let began = Instant::now();
+    let watch = Watch::of(process);
     let clients: Vec<_> = (0..CLIENTS)
         .map(|_| {
             let (stop, count, token, address) = (Arc::clone(&stop), Arc::clone(&count), token.clone(), address.to_owned());
@@ -225,7 +282,7 @@ async fn load(address: &str, time: Duration) -> f64 {
     for client in clients {
         client.await.unwrap();
     }
-    count.load(Ordering::Relaxed) as f64 / began.elapsed().as_secs_f64()
+    watch.stop(count.load(Ordering::Relaxed))
 }
 
 /// One request and its answer, which ends with its JSON body.

@@ -225,6 +225,7 @@ fn people(numbers: std::ops::Range<u32>, at_ms: i64) -> Vec<(u8, Vec<Value<'stat
             Value::Int(0),
             Value::Int(at_ms),
             Value::Int(at_ms),
+            Value::Int(0),
         ];
         (PATIENT, values)
     };
@@ -250,6 +251,7 @@ impl Reading {
             Value::Int(self.measured_at),
             Value::Int(recorded_at),
             Value::Null,
+            Value::Int(0),
         ]
     }
 }
