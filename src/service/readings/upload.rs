@@ -60,6 +60,8 @@ fn store(
     if !patients::exists(tx, patient_id)? {
         return Err(NO_PATIENT);
     }
+    // What this patient handed in before is stored under the id that stands for both.
+    let patient_id = patients::resolve(tx, patient_id)?;
     // A clock that was set back is no reason to refuse what phones measure meanwhile.
     let latest = tx.now().max(readings::latest_change(tx)?);
     let mut outcomes = Vec::with_capacity(items.len());
@@ -75,9 +77,8 @@ fn store(
     let new = outcomes.iter().filter(created).count();
     let rejected = outcomes.iter().filter(rejected).count();
     if new > 0 {
-        let id = patients::resolve(tx, patient_id)?;
         let days = BTreeMap::from([(tx.now().day_number(), i64::try_from(new).unwrap_or(0))]);
-        patients::count_past_readings(tx, id, &days)?;
+        patients::count_past_readings(tx, patient_id, &days)?;
     }
     let repeated = outcomes.len() - new - rejected;
     let entry = entry.detail(format!(
