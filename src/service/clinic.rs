@@ -32,6 +32,14 @@ pub async fn settings(app: &App, actor: &Actor) -> Result<Settings, Error> {
     app.store.read(|tx| Ok(read(tx)?)).await
 }
 
+/// Whether the actor may change settings. Asked before anything of the request is looked at.
+///
+/// # Errors
+/// When the actor is no administrator.
+pub fn may_change_settings(app: &App, actor: &Actor) -> Result<(), Error> {
+    policy::admin(app, actor, "setting.update")
+}
+
 /// Sets how many places the queue has, unless the settings are not as `expected`.
 ///
 /// # Errors
@@ -42,7 +50,7 @@ pub async fn change_settings(
     queue_size: Option<i64>,
     expected: Option<Expectation<Settings>>,
 ) -> Result<Settings, Error> {
-    policy::admin(app, actor, "setting.update")?;
+    may_change_settings(app, actor)?;
     if queue_size.is_some_and(|size| !(0..=SIZE_MAX).contains(&size)) {
         return Err(Error::invalid("queue_size")(Invalid::new(
             format!("must be from 0 to {SIZE_MAX}"),

@@ -8,10 +8,10 @@ use crate::domain::actor::{Actor, Role};
 use crate::domain::audit::{Entry, Object};
 use crate::domain::text::Invalid;
 use crate::limits;
-use crate::store::{Lane, entity};
 use crate::store::idempotency::{self, IdempotencyKey};
 use crate::store::sessions::{self, Owner};
 use crate::store::staff::{self, Staff};
+use crate::store::{Lane, entity};
 use crate::store::{StoreError, WriteTx};
 
 const NO_STAFF: Error = Error::NotFound("Admin not found");
@@ -22,6 +22,14 @@ const NO_STAFF: Error = Error::NotFound("Admin not found");
 /// When the actor is not an admin.
 pub fn may_register(app: &App, actor: &Actor) -> Result<(), Error> {
     policy::admin(app, actor, "staff.create")
+}
+
+/// Whether the actor may block staff. Asked before anything of the request is looked at.
+///
+/// # Errors
+/// When the actor is not an admin.
+pub fn may_block(app: &App, actor: &Actor) -> Result<(), Error> {
+    policy::admin(app, actor, "staff.block")
 }
 
 /// Registers a member of staff. A repeated `key` is answered with the account that it made.
@@ -177,7 +185,7 @@ async fn block(
     blocked: bool,
     find: impl FnOnce(&WriteTx<'_>) -> Result<Option<Staff>, StoreError> + Send + 'static,
 ) -> Result<Staff, Error> {
-    policy::admin(app, actor, "staff.block")?;
+    may_block(app, actor)?;
     let refusal = Entry::new(actor, "staff.block");
     let actor = actor.clone();
     // Essential: somebody must be put out at once, with a full disk too.

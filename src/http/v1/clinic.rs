@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::State;
+use axum::extract::{Request, State};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -107,8 +107,10 @@ pub(super) async fn change_settings(
     State(app): State<Arc<App>>,
     Staff(actor): Staff,
     seen: IfMatch,
-    Body(mut body): Body,
+    request: Request,
 ) -> Done {
+    clinic::may_change_settings(&app, &actor).or_refusal(&actor)?;
+    let Body(mut body) = Body::of(request, &app).await?;
     let size = body.fields.optional_integer("queue_size");
     body.finish()?;
     let expected = seen.expectation::<_, SettingsDto>();

@@ -37,6 +37,14 @@ pub(super) struct Query(pub(super) Reading);
 #[derive(Debug)]
 pub(super) struct Body(pub(super) Reading);
 
+impl Body {
+    /// The body of a request of which something else was to be asked first: who may not do a thing hears so, whatever
+    /// the body is.
+    pub(super) async fn of(request: Request, app: &Arc<App>) -> Result<Self, Box<Response>> {
+        Self::from_request(request, app).await.map_err(Box::new)
+    }
+}
+
 /// The last part of a path that is a name.
 #[derive(Debug)]
 pub(super) struct Name(pub(super) String);

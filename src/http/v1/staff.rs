@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::State;
+use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
@@ -122,8 +122,10 @@ pub(super) async fn create(
     State(app): State<Arc<App>>,
     Staff(actor): Staff,
     repeatable: Repeatable,
-    Body(mut body): Body,
+    request: Request,
 ) -> Done<Response> {
+    staff::may_register(&app, &actor).or_refusal(&actor)?;
+    let Body(mut body) = Body::of(request, &app).await?;
     let username = body.fields.parse("username", Username::parse);
     let email = body.fields.parse("email", Email::parse);
     let role = body.fields.parse("role", role);
@@ -150,8 +152,10 @@ pub(super) async fn edit(
     State(app): State<Arc<App>>,
     Staff(actor): Staff,
     Name(name): Name,
-    Body(mut body): Body,
+    request: Request,
 ) -> Done<Json<StaffDto>> {
+    staff::may_block(&app, &actor).or_refusal(&actor)?;
+    let Body(mut body) = Body::of(request, &app).await?;
     let blocked = body.fields.boolean("blocked");
     body.finish()?;
     let id = id(&name, "Admin not found", &actor)?;
