@@ -59,12 +59,17 @@ def schemathesis(base, token, report):
     return done.returncode, done.stdout + done.stderr
 
 
+# Not asked for: streams without an end, and what would block the account that asks.
+NOT_ASKED = {"GET /v1/events", "GET /ws/readings", "PATCH /v1/staff/{id}"}
+
 # Routes that made-up requests do not get through: they need a secret, or a state of the queue that
 # is gone after the first success. tests/api has them.
 NEVER_ACCEPTED = {
     "patient": {
         "POST /token", "POST /reset-password", "PUT /users/me/password", "POST /appointments/create",
-        "POST /appointments/cancel",
+        "POST /appointments/cancel", "POST /v1/sessions", "POST /v1/sessions/refresh",
+        "PUT /v1/profile/password", "POST /v1/appointments", "DELETE /v1/queue/place",
+        "GET /v1/readings/{id}", "GET /v1/appointments/{id}", "GET /v1/appointments/{id}/resolution",
     },
     "backoffice": {
         "POST /token", "PUT /appointments/accept/{id}", "PUT /appointments/deny/{id}",
@@ -73,7 +78,12 @@ NEVER_ACCEPTED = {
         # A node that never met another has no conflicts.
         "GET /v1/conflicts/{id}", "POST /v1/conflicts/{id}/settlement",
         # Its reading may have been marked as an error before.
-        "PATCH /v1/readings/{id}",
+        "PATCH /v1/readings/{id}", "GET /v1/readings/{id}",
+        "POST /v1/sessions", "POST /v1/sessions/refresh",
+        # The few addresses and names of the dictionaries are in use by then, and made-up times lie in the future.
+        "POST /v1/patients", "POST /v1/staff", "PATCH /v1/profile", "PUT /admin/mail/change",
+        "POST /v1/patients/{id}/readings",
+        "POST /v1/queue/places/{id}/decision", "PUT /v1/queue/places/{id}/priority",
     },
 }  # fmt: skip
 
@@ -85,6 +95,7 @@ def check_that_it_proves_something(which, report, description):
         for path, methods in description["paths"].items()
         for method in methods
     }
+    operations -= NOT_ASKED
     assert report["operations"]["tested"] == len(operations)
     accepted = {
         operation

@@ -46,6 +46,7 @@ pub(super) struct BatchItemBody {
     #[schema(exclusive_minimum = 0, maximum = 3000)]
     glucose_mg_dl: f64,
     /// `DESAYUNO`, `ALMUERZO`, `MERIENDA`, `CENA`, `EJERCICIO`, `OTRAS_COMIDAS` or `OTRO`.
+    #[schema(pattern = "^(DESAYUNO|ALMUERZO|MERIENDA|CENA|EJERCICIO|OTRAS_COMIDAS|OTRO)$")]
     reading_type: String,
     /// When it was taken.
     #[schema(format = "date-time")]

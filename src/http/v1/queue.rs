@@ -72,6 +72,7 @@ pub(super) struct QueueBody {
 #[expect(dead_code, reason = "describes the body; fields are read one by one")]
 pub(super) struct QueueDecisionBody {
     /// `accept`, `deny`, `no_show` or `put_back`.
+    #[schema(pattern = "^(accept|deny|no_show|put_back)$")]
     action: String,
 }
 

@@ -49,6 +49,7 @@ pub(super) struct NewReadingBody {
     #[schema(exclusive_minimum = 0, maximum = 3000)]
     glucose_mg_dl: f64,
     /// `DESAYUNO`, `ALMUERZO`, `MERIENDA`, `CENA`, `EJERCICIO`, `OTRAS_COMIDAS` or `OTRO`.
+    #[schema(pattern = "^(DESAYUNO|ALMUERZO|MERIENDA|CENA|EJERCICIO|OTRAS_COMIDAS|OTRO)$")]
     reading_type: String,
     /// When it was taken; now when absent.
     #[schema(format = "date-time")]

@@ -38,6 +38,7 @@ pub(super) struct NewStaffBody {
     username: String,
     email: String,
     /// `staff` or `admin`.
+    #[schema(pattern = "^(staff|admin)$")]
     role: String,
     #[schema(format = "password", min_length = 12, max_length = 128)]
     password: String,
