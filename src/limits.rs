@@ -122,6 +122,8 @@ pub const CURSOR_BYTES_MAX: usize = 4 * 1024;
 pub const LIVE_BATCHES_MAX: usize = 64;
 /// One in so many connections at most is a live session, so that there is room for requests.
 pub const LIVE_SHARE: usize = 2;
+/// Sessions that read what they missed at once: fewer than would fill [`READS_MAX`] when all come back together.
+pub const LIVE_CATCH_UPS_AT_ONCE: usize = 4;
 /// How often the hub looks without having heard of a commit.
 pub const LIVE_LOOK_EVERY: Duration = Duration::from_millis(500);
 /// How often a live session is told that it lives: less than routers forget a connection after.

@@ -67,6 +67,7 @@ impl Hub {
                 Some(told) => feed::news(tx, &marks, &scope, Some(told), limit)?,
                 None => None,
             };
+            let relinked = told.is_some() && news.is_none();
             let from = told.filter(|_| news.is_some());
             let news = match news {
                 Some(news) => news,
@@ -76,9 +77,9 @@ impl Hub {
                 true => Arc::new(queue_now(tx)?),
                 false => before,
             };
-            Ok::<_, Error>((from, news, queue, conflicts::count(tx)?))
+            Ok::<_, Error>((from, relinked, news, queue, conflicts::count(tx)?))
         });
-        let (from, news, queue, conflicts) = read.await?;
+        let (from, relinked, news, queue, conflicts) = read.await?;
         let same = from.as_ref() == Some(&news.cursor)
             && (&queue, conflicts, epoch) == (&self.queue, self.conflicts, self.epoch);
         self.told = Some(news.cursor.clone());
@@ -88,6 +89,7 @@ impl Hub {
         }
         Ok(Some(Batch {
             from,
+            relinked,
             to: news.cursor,
             changes: news.changes,
             queue,

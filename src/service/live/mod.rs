@@ -27,8 +27,10 @@ use ticket::Tickets;
 /// What one look of the hub found.
 #[derive(Debug)]
 struct Batch {
-    /// From where on it tells; `None` when it does not say what happened, and sessions look for themselves.
+    /// From where on it tells; `None` when it does not say what happened: who has not heard of `to` looks for itself.
     from: Option<Cursor>,
+    /// Who is who has changed: everybody looks for itself.
+    relinked: bool,
     to: Cursor,
     changes: Vec<Change>,
     queue: Arc<Queue>,
@@ -51,6 +53,8 @@ struct Queue {
 pub struct Live {
     batches: broadcast::Sender<Arc<Batch>>,
     sessions: Arc<Semaphore>,
+    /// Sessions that read what they missed. The others wait, so that they do not crowd out requests.
+    catching_up: Semaphore,
     tickets: Tickets,
     closing: CancellationToken,
 }
@@ -62,6 +66,7 @@ impl Live {
         Self {
             batches: broadcast::Sender::new(limits::LIVE_BATCHES_MAX),
             sessions: Arc::new(Semaphore::new(sessions_max)),
+            catching_up: Semaphore::new(limits::LIVE_CATCH_UPS_AT_ONCE),
             tickets: Tickets::default(),
             closing: CancellationToken::new(),
         }

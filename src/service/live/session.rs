@@ -12,8 +12,8 @@ use crate::limits;
 use crate::service::changes::{self, Change, Cursor};
 use crate::service::queue::Standing;
 use crate::service::{App, Error};
-use crate::store::conflicts;
 use crate::store::feed::{self, Scope};
+use crate::store::{StoreError, conflicts};
 
 /// What a session is told.
 #[derive(Clone, Debug, PartialEq)]
@@ -147,11 +147,15 @@ impl Session {
                 }
             }
             if self.missed {
-                let events = self.catch_up().await?;
-                if events.is_empty() {
-                    continue;
+                match self.catch_up().await {
+                    Ok(events) if events.is_empty() => {}
+                    // The readers have too much to do; nothing is lost by waiting.
+                    Err(Error::Store(StoreError::Overloaded | StoreError::TimedOut)) => {
+                        tokio::time::sleep(limits::LIVE_LOOK_EVERY).await;
+                    }
+                    told => return told,
                 }
-                return Ok(events);
+                continue;
             }
             tokio::select! {
                 () = closing.cancelled() => return Err(Error::Busy),
@@ -183,7 +187,8 @@ impl Session {
     fn take(&mut self, batch: &Batch) -> Vec<Event> {
         let mut events = Vec::new();
         match &batch.from {
-            _ if self.cursor.covers(&batch.to) && batch.from.is_some() => {}
+            _ if batch.relinked => self.missed = true,
+            _ if self.cursor.covers(&batch.to) => {}
             Some(from) if self.cursor.covers(from) => {
                 let mine = batch
                     .changes
@@ -230,6 +235,7 @@ impl Session {
 
     /// A page of what was missed, from the store.
     async fn catch_up(&mut self) -> Result<Vec<Event>, Error> {
+        let _turn = self.app.live.catching_up.acquire().await;
         let (marks, whose, after) = (
             self.app.store.told_marks(),
             self.patients.clone(),
