@@ -223,8 +223,8 @@ fn move_after(
     Ok(())
 }
 
-/// Makes two runs of a stored one, so that one ends at `end`, over which this is the signature. Does nothing when one
-/// ends there.
+/// Makes two runs of a stored one, so that one ends at `end`, over which this is the signature. False when one ends
+/// there already.
 ///
 /// # Errors
 /// When the disk fails or the run is damaged.
@@ -233,9 +233,9 @@ pub fn split(
     number: ReplicaNumber,
     end: &Head,
     signature: &[u8; SIGNATURE_LEN],
-) -> Result<(), StoreError> {
+) -> Result<bool, StoreError> {
     let Some(run) = straddling(tx, number, end.seq)? else {
-        return Ok(());
+        return Ok(false);
     };
     let segment = decode(&run.bytes)?;
     let changes: Vec<(u64, Change<'_>)> = segment.changes().collect();
@@ -254,5 +254,6 @@ pub fn split(
         let first = (end.seq + 1).cast_signed();
         tx.local(sql, params![first, hlc.to_i64(), bytes, id])?;
     }
-    insert(tx, number, run.seqs.0, &head, signature, end)
+    insert(tx, number, run.seqs.0, &head, signature, end)?;
+    Ok(true)
 }
